@@ -1,0 +1,62 @@
+# Every target prepares what it needs, so that each works as the only command typed on a bare checkout.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+EXIT   ?=
+SEEDS  ?= 2000
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long check format schema bench deploy-lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.base: pyproject.toml constraints.txt
+	@echo "Preparing $(VENV) …"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.12 …")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.base
+	@# The package carries the CDNOW purchase histories; its own dependencies are not needed to read them.
+	@$(PIP) --no-deps 'lifetimes==0.11.3'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.base
+	@$(PIP) --editable '.[bench]'
+	@touch $@
+
+demo: $(VENV)/.demo ## a running hub with real purchase data; EXIT=1 ends after printing
+	@$(BIN)/python -m deploy.demo $(if $(EXIT),--exit)
+
+test: $(VENV)/.dev ## the whole test suite, on SQLite and on PostgreSQL where one is found
+	@$(BIN)/python -m tests
+
+test-long: $(VENV)/.dev ## the long suites too: every failpoint, many kills, large files
+	@$(BIN)/python -m tests --long
+
+check: $(VENV)/.dev ## lint, format, types, import contracts, schema
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m hub.api.export --check
+
+format: $(VENV)/.dev ## put the code in order
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+schema: $(VENV)/.base ## write schema.graphql
+	@$(BIN)/python -m hub.api.export
+
+bench: $(VENV)/.bench ## ratios of medians: the hub, a hand-written script and dlt on one workload
+	@$(BIN)/python -m tests.bench
+
+clean: ## remove the environment and everything built
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

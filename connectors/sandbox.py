@@ -1,0 +1,213 @@
+"""A pretend vendor in memory: it fails when told to and shows what it holds. For the demo, for tests, for trying out.
+
+from connectors.sandbox import pretend_account
+pretend_account("shop").members("vip")
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from hub.sdk import (
+    Account,
+    Audience,
+    AuthError,
+    Batch,
+    Capabilities,
+    Channel,
+    Connector,
+    ConnectorConfig,
+    Outcome,
+    OutcomeKind,
+    Person,
+    RefusedError,
+    Result,
+    TransientError,
+    hookimpl,
+)
+
+REMEMBERED = 1000
+
+
+class ScriptedFailure(ConnectorConfig):
+    """What goes wrong in one call."""
+
+    call: int = Field(ge=1, description="Which call to the vendor fails, counted from 1 over the account's life.")
+    kind: Literal["throttle", "transient", "unreachable", "auth", "refused", "unknown", "timeout_after_apply"] = Field(
+        description="How it fails; after timeout_after_apply and unknown the change has been made all the same."
+    )
+    retry_after: float | None = Field(None, ge=0, description="Seconds that a throttle asks to wait.")
+
+
+class SandboxConfig(ConnectorConfig):
+    account: str = Field("sandbox", min_length=1, description="The pretend account; who names the same one shares it.")
+    identifier: Literal["external_id", "email", "phone", "device_id", "ad_id", "push_token", "user_id"] = Field(
+        "external_id", description="What names a person at this pretend vendor."
+    )
+    reject: tuple[str, ...] = Field((), description="Ids or identifiers that are refused whenever they are added.")
+    suppress: tuple[str, ...] = Field((), description="Ids or identifiers that the vendor has on its block list.")
+    failures: tuple[ScriptedFailure, ...] = Field((), description="Calls that fail, and how.")
+    locked: bool = Field(False, description="Whether every call is refused as if the password were wrong.")
+    latency_ms: int = Field(0, ge=0, le=60_000, description="Milliseconds that every call takes.")
+    batch: int = Field(1000, ge=1, le=100_000, description="The most people in one call.")
+    concurrency: int = Field(4, ge=1, le=8, description="Calls in flight at a time.")
+    state_file: str | None = Field(
+        None, description="File below the hub's own folder that keeps every call, one JSON object a line."
+    )
+
+
+@dataclass(slots=True)
+class PretendAccount:
+    """What the vendor holds: audience → person → fields, and the latest calls it has seen; the journal has them all."""
+
+    audiences: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    calls: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    started: int = 0
+    journal: Path | None = None
+
+    def members(self, audience: str) -> set[str]:
+        return set(self.audiences.get(audience, ()))
+
+    def next_call(self) -> int:
+        self.started += 1
+        return self.started
+
+    def record(self, call: dict[str, Any]) -> None:
+        """Note a call in memory and, before it counts as answered, in the journal."""
+        self.carry_out(call)
+        if self.journal is not None:
+            with self.journal.open("ab") as journal:
+                journal.write(json.dumps(call, separators=(",", ":")).encode() + b"\n")
+
+    def carry_out(self, call: dict[str, Any]) -> None:
+        self.calls.append(call)
+        if call["applied"]:
+            held = self.audiences.setdefault(call["audience"], {})
+            held.update(call["add"])
+            for key in call["remove"]:
+                held.pop(key, None)
+
+    def replay(self, journal: Path) -> None:
+        """Take up where an earlier process stopped, leaving out a line that its death cut short."""
+        self.journal = journal
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        kept = journal.read_bytes() if journal.exists() else b""
+        whole = kept[: kept.rfind(b"\n") + 1]
+        if whole != kept:
+            journal.write_bytes(whole)
+        for line in whole.splitlines():
+            self.carry_out(json.loads(line))
+        self.started = max((call["call"] for call in self.calls), default=0)
+
+
+_accounts: dict[tuple[str, str], PretendAccount] = {}
+
+
+def pretend_account(name: str, state_file: Path | None = None) -> PretendAccount:
+    """The account of that name in this process, brought up to date from its file when it is first asked for."""
+    known = (name, str(state_file or ""))
+    if known not in _accounts:
+        _accounts[known] = PretendAccount()
+        if state_file is not None:
+            _accounts[known].replay(state_file)
+    return _accounts[known]
+
+
+def forget(name: str) -> None:
+    """Drop the account of that name, as if nothing had ever been sent there."""
+    for known in [known for known in _accounts if known[0] == name]:
+        del _accounts[known]
+
+
+class Sandbox(Connector[SandboxConfig]):
+    key = "sandbox"
+    title = "Sandbox"
+    channel = Channel.GENERIC
+    capabilities = Capabilities(read_back=True, erase=True, replace=False, in_flight_s=5.0)
+    Config = SandboxConfig
+
+    def limits(self) -> Capabilities:
+        config = self.config
+        return replace(self.capabilities, key=config.identifier, batch=config.batch, concurrency=config.concurrency)
+
+    @property
+    def account(self) -> PretendAccount:
+        file = self.config.state_file
+        return pretend_account(self.config.account, self.workspace.path(file) if file else None)
+
+    async def check(self) -> Account:
+        self._refuse_if_locked()
+        return Account(f"pretend account {self.config.account}")
+
+    async def ensure_audience(self, name: str) -> Audience:
+        self._refuse_if_locked()
+        self.account.audiences.setdefault(name, {})
+        return Audience(name, ref=name)
+
+    async def apply(self, audience: Audience, batch: Batch) -> Result:
+        number = self.account.next_call()
+        failure = next((scripted for scripted in self.config.failures if scripted.call == number), None)
+        if self.config.latency_ms:
+            await asyncio.sleep(self.config.latency_ms / 1000)
+        self._refuse_if_locked()
+        refused = {person.key: outcome for person in batch.add if (outcome := self._refusal(person))}
+        applied = failure is None or failure.kind in {"unknown", "timeout_after_apply"}
+        self.account.record(
+            {
+                "call": number,
+                "run": batch.run,
+                "audience": audience.ref,
+                "applied": applied,
+                "add": {person.key: dict(person.fields) for person in batch.add if person.key not in refused},
+                "remove": [person.key for person in batch.remove],
+            }
+        )
+        if failure is not None and failure.kind != "unknown":
+            raise _error(failure)
+        return Result(refused, OutcomeKind.UNKNOWN if failure else OutcomeKind.ACCEPTED)
+
+    async def members(self, audience: Audience) -> AsyncIterator[str]:
+        for key in sorted(self.account.members(audience.ref)):
+            yield key
+
+    async def erase(self, people: Sequence[Person]) -> Result:
+        for held in self.account.audiences.values():
+            for person in people:
+                held.pop(person.key, None)
+        return Result()
+
+    def _refusal(self, person: Person) -> Outcome | None:
+        names = {person.id, person.key}
+        if names & set(self.config.suppress):
+            return Outcome(OutcomeKind.SUPPRESSED, "on the block list")
+        return Outcome(OutcomeKind.REJECTED, "refused by the script") if names & set(self.config.reject) else None
+
+    def _refuse_if_locked(self) -> None:
+        if self.config.locked:
+            raise AuthError("the pretend account is locked")
+
+
+def _error(failure: ScriptedFailure) -> Exception:
+    match failure.kind:
+        case "throttle":
+            return TransientError("throttled by the script", failure.retry_after)
+        case "unreachable":
+            return TransientError("unreachable by the script", sent=False)
+        case "auth":
+            return AuthError("account refused by the script")
+        case "refused":
+            return RefusedError("batch refused by the script", divisible=True)
+    return TransientError(f"{failure.kind} by the script")
+
+
+@hookimpl
+def hub_connectors() -> list[type[Sandbox]]:
+    return [Sandbox]

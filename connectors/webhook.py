@@ -1,0 +1,172 @@
+"""Any receiver of your own: requests signed after Standard Webhooks, and its word on each person where it gives it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from operator import attrgetter
+from urllib.parse import urlsplit
+
+import orjson
+from pydantic import Field, SecretStr, field_validator
+
+from hub.sdk import (
+    Account,
+    Audience,
+    AuthError,
+    Batch,
+    Capabilities,
+    Channel,
+    Connector,
+    ConnectorConfig,
+    ConnectorError,
+    Outcome,
+    OutcomeKind,
+    Person,
+    Response,
+    Result,
+    Url,
+    by_status,
+    hookimpl,
+    scrubbed,
+)
+
+_OURS = ("webhook-", "content-", "host", "transfer-encoding", "connection")
+_UNSURE = Result(rest=OutcomeKind.UNKNOWN)
+
+
+class WebhookConfig(ConnectorConfig):
+    url: Url = Field(description="Where the changes are posted. https, unless the operator lists the host and port.")
+    secret: SecretStr = Field(description="Signs every request: whsec_ and 24 to 64 bytes in base64.")
+    batch: int = Field(1000, ge=1, le=1000, description="The most people in one request.")
+    concurrency: int = Field(4, ge=1, le=8, description="Requests in flight at a time.")
+    headers: dict[str, SecretStr] = Field(
+        default_factory=dict, description="Further headers, such as a gateway's key. Their values are kept as secrets."
+    )
+
+    @field_validator("secret")
+    @classmethod
+    def _signs(cls, secret: SecretStr) -> SecretStr:
+        if not 24 <= len(_signing_key(secret)) <= 64:
+            raise ValueError("must be whsec_ followed by 24 to 64 bytes in base64")
+        return secret
+
+    @field_validator("headers")
+    @classmethod
+    def _leave_ours_alone(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, value in headers.items():
+            if not re.fullmatch(r"[A-Za-z0-9-]+", name) or name.lower().startswith(_OURS):
+                raise ValueError("a header's name must be plain, and not one that the hub sets itself")
+            if not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", value.get_secret_value()):
+                raise ValueError("a header's value must be printable ASCII on one line")
+        return headers
+
+
+class Webhook(Connector[WebhookConfig]):
+    key = "webhook"
+    title = "Signed webhook"
+    channel = Channel.GENERIC
+    capabilities = Capabilities(key="external_id", batch=1000, concurrency=4, in_flight_s=60.0)
+    Config = WebhookConfig
+
+    def limits(self) -> Capabilities:
+        return replace(self.capabilities, batch=self.config.batch, concurrency=self.config.concurrency)
+
+    async def check(self) -> Account:
+        """Only whether someone answers there: a receiver that knows POST alone may answer anything to a HEAD."""
+        await self.http.request("HEAD", self.config.url, headers=self._further_headers(), classify=_refuse_redirect)
+        return Account(urlsplit(self.config.url).hostname or "")
+
+    async def ensure_audience(self, name: str) -> Audience:
+        return Audience(name, ref=name)
+
+    async def apply(self, audience: Audience, batch: Batch) -> Result:
+        body = _body(audience, batch)
+        headers = {**self._further_headers(), **_signed(self.config.secret, body)}
+        response = await self.http.request("POST", self.config.url, content=body, headers=headers, classify=_classify)
+        return _read(response, batch)
+
+    def _further_headers(self) -> dict[str, str]:
+        return {name: value.get_secret_value() for name, value in self.config.headers.items()}
+
+
+def _body(audience: Audience, batch: Batch) -> bytes:
+    """Sorted throughout, so that the same people and fields are the same bytes on every attempt."""
+    change = {
+        "type": "audience.changed",
+        "audience": audience.name,
+        "sync": batch.sync,
+        "run": batch.run,
+        "add": [{"id": person.id, "fields": person.fields} for person in _by_id(batch.add)],
+        "remove": [{"id": person.id} for person in _by_id(batch.remove)],
+    }
+    return orjson.dumps(change, default=dict, option=orjson.OPT_SORT_KEYS)
+
+
+def _by_id(people: Sequence[Person]) -> list[Person]:
+    return sorted(people, key=attrgetter("id"))
+
+
+def _signed(secret: SecretStr, body: bytes) -> dict[str, str]:
+    number = f"msg_{hashlib.sha256(body).hexdigest()[:32]}"
+    moment = str(int(time.time()))
+    signature = hmac.digest(_signing_key(secret), f"{number}.{moment}.".encode() + body, "sha256")
+    return {
+        "content-type": "application/json",
+        "webhook-id": number,
+        "webhook-timestamp": moment,
+        "webhook-signature": f"v1,{base64.b64encode(signature).decode()}",
+    }
+
+
+def _signing_key(secret: SecretStr) -> bytes:
+    prefix, _, encoded = secret.get_secret_value().partition("_")
+    try:
+        return base64.b64decode(encoded, validate=True) if prefix == "whsec" else b""
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _classify(response: Response) -> ConnectorError | None:
+    """A receiver that is not there, or not there any more, is for a person to look at, not for people to be refused."""
+    if response.status in {404, 405, 410}:
+        return AuthError(f"{response.host} answered {response.status}: the receiver is gone or the address is wrong")
+    return by_status(response)
+
+
+def _refuse_redirect(response: Response) -> ConnectorError | None:
+    return by_status(response) if 300 <= response.status < 400 else None
+
+
+def _read(response: Response, batch: Batch) -> Result:
+    if not response.body.strip():
+        return Result()
+    try:
+        answer = orjson.loads(response.body)
+    except orjson.JSONDecodeError:
+        return _UNSURE
+    refused = (answer.get("rejected") or []) if isinstance(answer, dict) else None
+    if not isinstance(refused, list) or not all(isinstance(entry, dict) and "id" in entry for entry in refused):
+        return _UNSURE
+    if not refused:
+        return Result()
+    people = {person.id: person for person in (*batch.add, *batch.remove)}
+    named = ((people.get(str(entry["id"])), entry.get("reason")) for entry in refused)
+    return Result(
+        {
+            person.key: Outcome(OutcomeKind.REJECTED, scrubbed(reason or "no reason given", person))
+            for person, reason in named
+            if person
+        }
+    )
+
+
+@hookimpl
+def hub_connectors() -> list[type[Webhook]]:
+    return [Webhook]

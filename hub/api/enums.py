@@ -1,0 +1,100 @@
+"""The enums of the core on the schema, in words."""
+
+from __future__ import annotations
+
+from hub.api.words import worded
+from hub.core import records
+from hub.errors import ErrorCode
+
+worded(
+    records.Channel,
+    "What a connector's destinations are for.",
+    EMAIL="Mailing lists.",
+    ADS="Custom audiences of advertising networks.",
+    PUSH="Push messages to devices.",
+    CMS="Personalised content on a site or in an app.",
+    GENERIC="Anything else: webhooks, files, queues.",
+)
+worded(
+    records.ConsentState,
+    "What a person's decisions about one purpose add up to. Only GRANTED allows sending.",
+    GRANTED="The person agreed, and it has not lapsed.",
+    DENIED="The person said no.",
+    WITHDRAWN="The person agreed once and took it back.",
+    EXPIRED="The person agreed, but only until a time that has passed.",
+    UNKNOWN="Nothing is on record, and that means no.",
+)
+worded(
+    records.ConsentAction,
+    "A person's decision about one purpose.",
+    GRANT="Agrees.",
+    DENY="Says no.",
+    WITHDRAW="Takes an agreement back.",
+)
+worded(
+    records.SyncMode,
+    "What a sync does to its audience.",
+    MIRROR="Adds who entered and removes who left: the audience equals the segment.",
+    ADD_ONLY="Adds who entered and keeps who left; whoever may no longer be sent is removed all the same.",
+    REMOVE_ONLY="Removes who left and adds nobody.",
+    REPLACE="Swaps the whole audience at once, where the vendor can.",
+)
+worded(
+    records.RunStatus,
+    "Where a run stands.",
+    PLANNING="Working out whom to add, update and remove.",
+    WAITING_APPROVAL="The plan removes more than the sync's share allows; `runApprove` lets it go on.",
+    QUEUED="Waiting for a worker.",
+    RUNNING="Sending.",
+    SUCCEEDED="Ended, and everyone was delivered or withheld for a reason.",
+    PARTIAL="Ended, but somebody was rejected or is still pending.",
+    FAILED="Ended early; `failure` says why.",
+    CANCELLED="Ended by `runCancel`; what had been sent stays accounted for.",
+)
+worded(
+    records.RunCause,
+    "Why a run was started.",
+    MANUAL="Somebody asked for it.",
+    SCHEDULE="The sync's cron expression came round.",
+    CHANGE="Data or consent changed under a continuous sync.",
+    WITHDRAWAL="People who were delivered may no longer be sent.",
+    ERASURE="People are being erased.",
+)
+worded(
+    records.WithheldReason,
+    "Why a member was not sent.",
+    NO_CONSENT="A purpose of the sync is not granted.",
+    SUPPRESSED="The vendor or a suppression list refuses the person.",
+    NO_IDENTIFIER="The person has no identifier of the kind this vendor needs.",
+    HELD_OUT="Kept out on purpose, by a control group or a pilot.",
+    BELOW_FLOOR="The audience is too small to be sent.",
+    MODE="The sync's mode adds nobody.",
+    QUARANTINED="Rejected so often that it is no longer tried.",
+    SHARED_IDENTIFIER="Shares the identifier with somebody who is sent instead, or who may not be sent.",
+)
+worded(
+    records.DeliveryState,
+    "What a destination holds of one person, as far as the hub knows.",
+    PRESENT="Acknowledged as there.",
+    ABSENT="Acknowledged as removed.",
+    POSSIBLY_PRESENT="Sent, but the answer never came: treated as there until it is removed.",
+    REJECTED="The vendor refused the person.",
+)
+worded(
+    ErrorCode,
+    "What kind of thing is wrong.",
+    INVALID="A value that cannot be used.",
+    NOT_FOUND="Nothing has that key or id.",
+    CONFLICT="It clashes with something that exists or has changed meanwhile.",
+    UNSUPPORTED="The connector or the engine cannot do that.",
+    FORBIDDEN="The caller may not do that.",
+    RULE_SYNTAX="The rule cannot be read; `line` and `column` say where.",
+    RULE_UNKNOWN_TRAIT="The rule names a trait or a property that does not exist.",
+    RULE_TYPE="The rule compares things of different types.",
+    DESTINATION_AUTH="The vendor refuses the credentials.",
+    DESTINATION_UNREACHABLE="The vendor does not answer.",
+    EGRESS_DENIED="The address is not one that the hub may call.",
+    CONSENT_INVALID="A consent entry that cannot be used.",
+    LIMIT="The request is larger than the hub takes at once.",
+    POLICY="A rule of the house forbids it.",
+)

@@ -1,0 +1,102 @@
+"""What mutations take. In updates an absent field keeps what was there, null clears it back to its default."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import strawberry
+from strawberry.scalars import JSON
+
+from hub.api.words import asks, needs
+from hub.core.records import ConsentAction, SyncMode
+
+IF_VERSION = "Refuse with CONFLICT unless this is still the version in force."
+
+
+@strawberry.input(description="A new purpose.")
+class PurposeCreateInput:
+    key: str = needs("A slug, unique among purposes; it never changes.")
+    name: str = needs("The name for people.")
+    description: str | None = asks("What it covers, in words for people.")
+
+
+@strawberry.input(description="Changes to a purpose; what is absent stays.")
+class PurposeUpdateInput:
+    name: str | None = asks("The name for people.")
+    description: str | None = asks("What it covers; null empties it.")
+
+
+@strawberry.input(description="A new segment.")
+class SegmentCreateInput:
+    key: str = needs("A slug, unique among segments; it never changes.")
+    name: str = needs("The name for people.")
+    rule: str = needs("The rule whose truth makes a member, in the rule language.")
+    description: str | None = asks("What it is for, in words for people.")
+
+
+@strawberry.input(description="Changes to a segment; what is absent stays.")
+class SegmentUpdateInput:
+    name: str | None = asks("The name for people.")
+    rule: str | None = asks("A new rule: the segment is evaluated before the mutation returns.")
+    description: str | None = asks("What it is for; null empties it.")
+    if_version: int | None = asks(IF_VERSION)
+
+
+@strawberry.input(description="The person: exactly one of `externalId`, or `identifierKind` with `identifier`.")
+class ConsentRecordInput:
+    external_id: str | None = asks("The person's external id.")
+    identifier_kind: str | None = asks("The kind of identifier, such as email or phone.")
+    identifier: str | None = asks("The identifier; the person need not be known yet.")
+    purpose: str = needs("The key of the purpose.")
+    action: ConsentAction = needs("What was decided.")
+    source: str = needs("Where the decision was taken, such as a form or a call.")
+    evidence: JSON | None = asks("What proves it: kept with the entry.")
+    effective_at: datetime | None = asks("When the person decided, with a zone. A grant needs it; else it is now.")
+    expires_at: datetime | None = asks("Until when a grant holds; null means until it is taken back.")
+    entry_id: str | None = asks("An id of the caller's: recording it twice changes nothing.")
+
+
+@strawberry.input(description="A new destination.")
+class DestinationCreateInput:
+    key: str = needs("A slug, unique among destinations; it never changes.")
+    name: str = needs("The name for people.")
+    connector: str = needs("The key of an installed connector.")
+    config: JSON = needs(
+        "The connector's configuration, as its `configSchema` asks; secrets are sealed and never shown."
+    )
+
+
+@strawberry.input(description="`config` merges by key; a secret left out stays.")
+class DestinationUpdateInput:
+    if_version: int | None = asks(IF_VERSION)
+    name: str | None = asks("The name for people.")
+    config: JSON | None = asks("The keys to change; null under a key clears it.")
+
+
+@strawberry.input(
+    description="All `purposes` must be granted. `fields` maps the vendor's field to a trait; only what is mapped "
+    "leaves the hub."
+)
+class SyncCreateInput:
+    key: str = needs("A slug, unique among syncs; it never changes.")
+    segment: str = needs("The key of the segment.")
+    destination: str = needs("The key of the destination.")
+    audience: str = needs("The audience's name at the vendor; it is made there if it is missing.")
+    purposes: list[str] = needs("Keys of the purposes, all of which a person must have granted.")
+    mode: SyncMode | None = asks("What the sync does to the audience.", SyncMode.MIRROR)
+    schedule: str | None = asks("manual, continuous, or a cron expression in UTC.", "manual")
+    fields: JSON | None = asks("An object from the vendor's field to a trait; without it only the person's id is sent.")
+    max_removal_share: float | None = asks(
+        "A run that would remove more than this share waits for approval; 0.3 if left out."
+    )
+
+
+@strawberry.input(description="Changes to a sync; what is absent stays.")
+class SyncUpdateInput:
+    if_version: int | None = asks(IF_VERSION)
+    audience: str | None = asks("Another audience: people are removed from the old one and added to this one.")
+    purposes: list[str] | None = asks("Keys of the purposes, all of which a person must have granted.")
+    mode: SyncMode | None = asks("What the sync does to the audience; null is MIRROR.")
+    schedule: str | None = asks("manual, continuous, or a cron expression in UTC; null is manual.")
+    fields: JSON | None = asks("An object from the vendor's field to a trait; null maps nothing.")
+    max_removal_share: float | None = asks("The share that waits for approval; null is 0.3.")

@@ -1,0 +1,44 @@
+"""Starting runs and deciding about them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+from strawberry import ID
+
+from hub.api.context import Info
+from hub.api.ids import number_of
+from hub.api.payloads import RunPayload
+from hub.api.refusals import answering
+from hub.api.types.run import Run
+from hub.api.words import UNSET, AsOf, Key, in_utc
+from hub.services import runs
+
+RunId = Annotated[ID, strawberry.argument(description="The id of the run.")]
+
+
+@strawberry.type
+class RunMutations:
+    @strawberry.mutation(
+        description="Starts a run and returns at once; follow it with `run(id)` or the subscription. `asOf` sets the "
+        "clock of the rule."
+    )
+    @answering(RunPayload)
+    async def sync_run(self, info: Info, key: Key, as_of: AsOf = UNSET) -> RunPayload:
+        return RunPayload(run=Run.of(await runs.start(info.context.hub, key, in_utc(as_of, "asOf"))))
+
+    @strawberry.mutation(description="Lets a run go on that waits for approval.")
+    @answering(RunPayload)
+    async def run_approve(self, info: Info, id: RunId) -> RunPayload:
+        return RunPayload(run=Run.of(await runs.approve(info.context.hub, number_of(id, "Run", "id"))))
+
+    @strawberry.mutation(description="Ends a run; requests already under way are still accounted for.")
+    @answering(RunPayload)
+    async def run_cancel(self, info: Info, id: RunId) -> RunPayload:
+        return RunPayload(run=Run.of(await runs.cancel(info.context.hub, number_of(id, "Run", "id"))))
+
+    @strawberry.mutation(description="Starts a run that tries again whom the vendor refused, with today's data.")
+    @answering(RunPayload)
+    async def run_retry_rejected(self, info: Info, id: RunId) -> RunPayload:
+        return RunPayload(run=Run.of(await runs.retry_rejected(info.context.hub, number_of(id, "Run", "id"))))

@@ -1,0 +1,58 @@
+"""Making, changing and resting syncs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+
+from hub.api.context import Info
+from hub.api.inputs import SyncCreateInput, SyncUpdateInput
+from hub.api.payloads import SyncPayload
+from hub.api.refusals import answering, changes, told
+from hub.api.types.sync import Sync
+from hub.api.words import Key
+from hub.core import records
+from hub.services import syncs
+
+NewSync = Annotated[SyncCreateInput, strawberry.argument(description="The sync to make.")]
+SyncChanges = Annotated[SyncUpdateInput, strawberry.argument(description="What to change.")]
+Empty = Annotated[bool | None, strawberry.argument(description="Remove everyone who is delivered first.")]
+Leave = Annotated[bool | None, strawberry.argument(description="Leave everyone who is delivered where they are.")]
+# What null in an update means: the value a new sync would have.
+AT_FIRST = {"mode": records.SyncMode.MIRROR, "schedule": "manual", "fields": {}, "max_removal_share": 0.3}
+
+
+@strawberry.type
+class SyncMutations:
+    @strawberry.mutation(description="Makes a sync; nothing is sent before its first run.")
+    @answering(SyncPayload)
+    async def sync_create(self, info: Info, input: NewSync) -> SyncPayload:
+        return _payload(await syncs.create(info.context.hub, **told(input)))
+
+    @strawberry.mutation(description="Changes a sync; the next run carries it out.")
+    @answering(SyncPayload)
+    async def sync_update(self, info: Info, key: Key, input: SyncChanges) -> SyncPayload:
+        return _payload(await syncs.update(info.context.hub, key, **changes(input, **AT_FIRST)))
+
+    @strawberry.mutation(description="Rests a sync: it does not run by itself; withdrawals are still carried out.")
+    @answering(SyncPayload)
+    async def sync_pause(self, info: Info, key: Key) -> SyncPayload:
+        return _payload(await syncs.pause(info.context.hub, key))
+
+    @strawberry.mutation(description="Takes a sync up again.")
+    @answering(SyncPayload)
+    async def sync_resume(self, info: Info, key: Key) -> SyncPayload:
+        return _payload(await syncs.resume(info.context.hub, key))
+
+    @strawberry.mutation(
+        description="While people are delivered, say what becomes of them: `empty` removes them "
+        "first, `leave` does not."
+    )
+    @answering(SyncPayload)
+    async def sync_delete(self, info: Info, key: Key, empty: Empty = False, leave: Leave = False) -> SyncPayload:
+        return _payload(await syncs.delete(info.context.hub, key, empty=bool(empty), leave=bool(leave)))
+
+
+def _payload(record: records.Sync) -> SyncPayload:
+    return SyncPayload(sync=Sync.of(record))

@@ -1,0 +1,108 @@
+"""Syncs: which segment goes to which audience, for which purposes, how and when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+from strawberry.scalars import JSON
+
+from hub.api.context import Info
+from hub.api.ids import global_id
+from hub.api.types.catalogue import within_int
+from hub.api.types.connection import Connection, Window, page
+from hub.api.types.destination import Destination
+from hub.api.types.node import Node, UserError
+from hub.api.types.profile import Profile
+from hub.api.types.purpose import Purpose
+from hub.api.types.segment import Segment
+from hub.api.words import UNSET, After, First, says
+from hub.core import records
+
+if TYPE_CHECKING:
+    from hub.api.types.run import Run, Withheld
+
+LazyRun = Annotated["Run", strawberry.lazy("hub.api.types.run")]
+
+
+@strawberry.type(
+    description="A segment sent to an audience at a destination, for purposes, with a mode and a schedule."
+)
+class Sync(Node):
+    record: strawberry.Private[records.Sync]
+    key: str = says("The slug; never changes.")
+    audience: str = says("The audience's name at the vendor.")
+    mode: records.SyncMode = says("What the sync does to the audience.")
+    schedule: str = says("manual | continuous | a cron expression")
+    fields: JSON = says("From the vendor's field to the trait that fills it; nothing else leaves the hub.")
+    max_removal_share: float = says("A run that would remove more than this share waits for approval.")
+    version: int = says("Rises with every change.")
+    paused: bool = says("Whether it rests; withdrawals are still carried out.")
+
+    @classmethod
+    def of(cls, record: records.Sync) -> Sync:
+        return cls(
+            id=global_id("Sync", record.id),
+            record=record,
+            key=record.key,
+            audience=record.audience,
+            mode=record.mode,
+            schedule=record.schedule,
+            fields=dict(record.fields),
+            max_removal_share=record.max_removal_share,
+            version=record.version,
+            paused=record.paused,
+        )
+
+    @strawberry.field(description="The segment whose members are sent.")
+    async def segment(self, info: Info) -> Segment:
+        return Segment.of(await info.context.loaders.segments.need(self.record.segment_id))
+
+    @strawberry.field(description="Where they are sent.")
+    async def destination(self, info: Info) -> Destination:
+        return Destination.of(await info.context.loaders.destinations.need(self.record.destination_id))
+
+    @strawberry.field(description="The purposes, all of which a person must have granted.")
+    async def purposes(self, info: Info) -> list[Purpose]:
+        found = await info.context.loaders.purposes.load_many(self.record.purposes)
+        return [Purpose.of(record) for record in found if record]
+
+    @strawberry.field(description="The newest run; null before the first.")
+    async def last_run(self, info: Info) -> LazyRun | None:
+        from hub.api.types.run import Run
+
+        number = self.record.last_run_id
+        record = await info.context.loaders.runs.load(number) if number else None
+        return Run.of(record) if record else None
+
+    @strawberry.field(description="People the destination holds now, as far as it has acknowledged.")
+    async def delivered(self, info: Info) -> int:
+        return within_int(await info.context.loaders.delivered.load(self.record.id))
+
+    @strawberry.field(description="Every run, newest first.")
+    async def runs(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[LazyRun]:
+        from hub.api.types.run import Run
+
+        window, runs, number = Window.of(first, after), info.context.hub.store.runs, self.record.id
+        found = await runs.of_sync(number, window.beyond, window.position)
+        return page(window, found, lambda run: run.id, Run.of, lambda: runs.count_of_sync(number))
+
+
+@strawberry.type(description="The plan a run would carry out now; nothing is written or sent.")
+class SyncPreview:
+    errors: list[UserError] = says("Why no plan can be made; empty when there is one.")
+    add: int = says("How many would be added.")
+    update: int = says("How many are there and would be sent again with new values.")
+    remove: int = says("How many would be removed.")
+    unchanged: int = says("How many are there already, just so.")
+    withheld: list[Annotated[Withheld, strawberry.lazy("hub.api.types.run")]] = says(
+        "How many would not be sent, and why."
+    )
+    needs_approval: bool = says("Whether the run would wait for approval before removing so many.")
+    sample_adds: list[Profile] = says("Some of those who would be added.")
+    sample_removes: list[Profile] = says("Some of those who would be removed.")
+
+    @classmethod
+    def refused(cls, errors: list[UserError]) -> SyncPreview:
+        nobody = {"add": 0, "update": 0, "remove": 0, "unchanged": 0, "needs_approval": False}
+        return cls(errors=errors, withheld=[], sample_adds=[], sample_removes=[], **nobody)

@@ -1,0 +1,82 @@
+"""The batches that a run has begun and not finished, and how many of them may be open at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from hub.core.delivery.messages import Limits, Row
+from hub.core.delivery.verdicts import Attempt
+
+
+class Phase(Enum):
+    READY = auto()
+    GATING = auto()
+    SENDING = auto()
+    WAITING = auto()
+
+
+@dataclass(slots=True)
+class OpenBatch:
+    """People under way together. `failures` counts the retries so far, for the back-off; `throttled` says that the
+    vendor itself asked for the wait."""
+
+    number: int
+    rows: tuple[Row, ...]
+    attempt: Attempt
+    failures: int = 0
+    phase: Phase = Phase.READY
+    throttled: bool = False
+
+    @property
+    def moving(self) -> bool:
+        return self.phase in {Phase.GATING, Phase.SENDING}
+
+    @property
+    def resting(self) -> bool:
+        return not self.moving
+
+    @property
+    def in_doubt(self) -> bool:
+        """A crash now would leave open whether these people were reached."""
+        return self.moving or any(row.unanswered is not None for row in self.rows)
+
+
+class OpenBatches:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._open: dict[int, OpenBatch] = {}
+        self._numbers = 0
+
+    def __iter__(self) -> Iterator[OpenBatch]:
+        return iter(list(self._open.values()))
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def begin(self, rows: tuple[Row, ...], attempt: Attempt, failures: int = 0) -> OpenBatch:
+        self._numbers += 1
+        batch = OpenBatch(self._numbers, rows, attempt, failures)
+        self._open[batch.number] = batch
+        return batch
+
+    def close(self, batch: OpenBatch) -> None:
+        del self._open[batch.number]
+
+    def expecting(self, number: int, attempt: int, phase: Phase) -> OpenBatch | None:
+        """The batch that this event is about, unless the event comes late, twice or out of nowhere."""
+        batch = self._open.get(number)
+        return batch if batch and batch.attempt.number == attempt and batch.phase is phase else None
+
+    def slot_free(self) -> bool:
+        """A batch that backs off keeps its slot, and one that the vendor throttles holds all others back as well."""
+        busy = [batch for batch in self._open.values() if batch.phase is not Phase.READY]
+        return len(busy) < self._limits.concurrency and not any(batch.throttled for batch in busy)
+
+    def in_doubt(self) -> int:
+        return sum(batch.in_doubt for batch in self._open.values())
+
+    def ready(self) -> list[OpenBatch]:
+        """Halves and retries, before any fresh batch: what has begun is finished first."""
+        return [batch for batch in self._open.values() if batch.phase is Phase.READY]

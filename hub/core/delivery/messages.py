@@ -1,0 +1,200 @@
+"""What the delivery machine is told (events) and what it asks for (commands). Nothing here holds a payload.
+
+A batch is named by its number, an attempt by batch and attempt: an answer to an attempt that is over is ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from hub.core.planning import Fate, Op
+from hub.core.records import WithheldReason
+from hub.errors import HubError
+from hub.sdk.contract import Result
+from hub.sdk.errors import AuthError, ConnectorError
+
+
+class Row(NamedTuple):
+    """One person of the plan, without the payload. `key` is the vendor's and occurs once in a plan.
+
+    `unanswered` is the last attempt of this process that may have reached the vendor without an answer.
+    """
+
+    position: int
+    pid: int
+    key: str
+    op: Op
+    unanswered: int | None = None
+
+
+class Verdict(NamedTuple):
+    """What one attempt led to for one row: a line of the outcome log but for the clock and the payload's fingerprint.
+
+    A row may have two lines in a run: `unknown` for an attempt that got no answer, then the fate of a later attempt.
+    The later one counts; but because of the first they are possibly there until its in-flight deadline, whatever the
+    later one says (an accepted add may still be followed by the late one, after a remove).
+    """
+
+    row: Row
+    attempt: int
+    fate: Fate
+    reason: str = ""
+    ledger_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`batch` people a request, `concurrency` requests at once; at most `uncommitted` batches in flight or answered but
+    not yet committed; `chunk` people read from the plan at a time; `patience` batches given up in a row end the run."""
+
+    batch: int
+    concurrency: int = 4
+    uncommitted: int = 8
+    chunk: int = 8000
+    patience: int = 3
+
+    @property
+    def people_in_doubt(self) -> int:
+        """The most people whose fate a crash can leave open: always the first ones of the plan without an outcome."""
+        return self.uncommitted * self.batch
+
+
+Delay = Callable[[int, float | None], float | None]
+"""(failures so far, the vendor's Retry-After in seconds) → seconds to wait, or None to give up."""
+
+
+class Ended(StrEnum):
+    """Why the machine finished: DENIED by our own egress policy; REFUSED is said of a run that could not even begin."""
+
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    DRAINED = "drained"
+    AUTH = "auth"
+    DENIED = "denied"
+    UNREACHABLE = "unreachable"
+    CRASHED = "crashed"
+    REFUSED = "refused"
+
+
+def ended_by(error: AuthError) -> Ended:
+    """What ends a run that may not speak to its destination. An EgressDenied is both an AuthError and a HubError."""
+    return Ended.DENIED if isinstance(error, HubError) else Ended.AUTH
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """A connector raised what it must not; only the type's name is kept, since a message may hold personal data."""
+
+    error_type: str
+
+
+Answer = Result | ConnectorError | Crashed
+
+
+# Events: what happened.
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRead:
+    """The next rows of the plan in order of position, looked for up to position `last`; `end`: no more follow."""
+
+    rows: tuple[Row, ...]
+    last: int
+    end: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """Consent was decided again: who may not be sent any more, on the ledger as of `ledger_seq`."""
+
+    batch: int
+    attempt: int
+    ledger_seq: int
+    withheld: Mapping[str, WithheldReason] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    batch: int
+    attempt: int
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """The wait that was asked for is over."""
+
+    batch: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The last commit is durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """Claim nothing more, let what is in flight finish, leave the rest pending."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainRequested:
+    """The process is stopping: as for a cancel, but the run goes on in another process."""
+
+
+Event = ChunkRead | Gated | Answered | Woken | Committed | CancelRequested | DrainRequested
+
+
+# Commands: what to do next.
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read up to `limit` rows of the plan after position `after`."""
+
+    after: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Decide consent again for these rows, on a reading begun now. `fresh` asks for a payload read anew."""
+
+    batch: int
+    attempt: int
+    rows: tuple[Row, ...]
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    batch: int
+    attempt: int
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    batch: int
+    attempt: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Append these to the outcome log durably, as one."""
+
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    ended: Ended
+    reason: str = ""
+
+
+Command = Read | Gate | Send | Wait | Commit | Finish

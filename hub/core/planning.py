@@ -1,0 +1,242 @@
+"""What a plan is made of, when it must wait for a person, and the sums that must come out (law L5).
+
+The set operation itself is SQL (`hub.warehouse.plan`); here are its request, its answer and the decisions on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from hub.core.records import Lens, RunCounts, Scope, SyncMode, WithheldReason
+from hub.sdk.contract import FieldValue
+
+__all__ = [
+    "Fate",
+    "Left",
+    "Op",
+    "PersonOutcome",
+    "PlanPreview",
+    "PlanRequest",
+    "PlanSummary",
+    "PlannedPerson",
+    "Reading",
+    "Scope",
+    "Tally",
+    "count",
+    "needs_approval",
+]
+
+EXTERNAL_ID = "external_id"
+
+
+class Op(StrEnum):
+    """What is to be done about one vendor key. KEEP sends someone unchanged again, where the destination takes only
+    whole audiences."""
+
+    ADD = "add"
+    UPDATE = "update"
+    KEEP = "keep"
+    REMOVE = "remove"
+
+    @property
+    def adds(self) -> bool:
+        return self is not Op.REMOVE
+
+
+class Left(StrEnum):
+    """Why a remove is planned."""
+
+    LEAVER = "leaver"
+    MOVED = "moved"
+    WITHDRAWN = "withdrawn"
+    EMPTIED = "emptied"
+
+
+class Fate(StrEnum):
+    """What one attempt led to for one person: the SDK's outcome kinds, and WITHHELD for someone whom the gate dropped.
+
+    RETRY says that nothing can have reached the vendor; UNKNOWN that something may have.
+    """
+
+    ACCEPTED = "accepted"
+    NOOP = "noop"
+    REJECTED = "rejected"
+    SUPPRESSED = "suppressed"
+    RETRY = "retry"
+    UNKNOWN = "unknown"
+    WITHHELD = "withheld"
+
+    @property
+    def final(self) -> bool:
+        """Nothing more is to be done for this person in this run."""
+        return self not in {Fate.RETRY, Fate.UNKNOWN}
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """One run's question to the data plane.
+
+    `key` is `external_id` or an identifier kind; `fields` pairs the vendor's field with the trait's physical column;
+    `now` is the real clock, aware, for consent. `resend` plans a KEEP for everyone unchanged.
+    """
+
+    run: int
+    sync: int
+    segment: int
+    lens: Lens
+    purposes: tuple[str, ...]
+    mode: SyncMode
+    key: str
+    fields: tuple[tuple[str, str], ...]
+    scope: Scope
+    now: datetime
+    audience: str = ""
+    resend: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSummary:
+    """A plan in numbers. `rejected` are members whom the vendor refused before with the very payload they have now;
+    `leavers` are all planned removes, of which `moved` lose an old key while the person stays, and `withdrawn` may no
+    longer be sent. `delivered_before` counts the keys that may be at the vendor."""
+
+    members: int = 0
+    unchanged: int = 0
+    to_add: int = 0
+    to_update: int = 0
+    to_keep: int = 0
+    rejected: int = 0
+    withheld: Mapping[WithheldReason, int] = field(default_factory=dict)
+    leavers: int = 0
+    moved: int = 0
+    withdrawn: int = 0
+    delivered_before: int = 0
+    watermark: int = 0
+    generation: int = 0
+    scope: Scope = Scope.ALL
+
+    @property
+    def steps(self) -> int:
+        """How many people the run has to speak to the vendor about: the highest position in the plan."""
+        return self.to_add + self.to_update + self.to_keep + self.leavers
+
+    @property
+    def balanced(self) -> bool:
+        held = self.unchanged + self.rejected + sum(self.withheld.values())
+        return self.members == held + self.to_add + self.to_update + self.to_keep
+
+
+def needs_approval(summary: PlanSummary, max_removal_share: float) -> bool:
+    """The brake: too large a share of the audience would leave at once.
+
+    A changed address and a withdrawal are not losses of the audience, and an emptying was asked for by name.
+    """
+    if summary.scope in {Scope.WITHDRAWN, Scope.EMPTY, Scope.REPEAT}:
+        return False
+    lost = summary.leavers - summary.moved - summary.withdrawn
+    return lost > max_removal_share * summary.delivered_before
+
+
+Tally = Mapping[tuple[Op, Fate], int]
+"""How many people of the plan have this operation with this latest fate; those not begun are left out."""
+
+_DONE = (Fate.ACCEPTED, Fate.NOOP)
+_DROPPED = (Fate.WITHHELD, Fate.SUPPRESSED)
+
+
+def count(summary: PlanSummary, tally: Tally) -> RunCounts:
+    """The run's counts, everyone without a final fate pending. Raises ValueError if they do not add up (law L5)."""
+
+    def met(op: Op, fates: Sequence[Fate]) -> int:
+        return sum(tally.get((op, fate), 0) for fate in fates)
+
+    def adds(fates: Sequence[Fate]) -> int:
+        return met(Op.ADD, fates) + met(Op.UPDATE, fates) + met(Op.KEEP, fates)
+
+    settled = RunCounts(
+        members=summary.members,
+        unchanged=summary.unchanged + met(Op.KEEP, _DONE),
+        added=met(Op.ADD, _DONE),
+        updated=met(Op.UPDATE, _DONE),
+        rejected=summary.rejected + adds([Fate.REJECTED]),
+        withheld=sum(summary.withheld.values()) + adds(_DROPPED),
+        leavers=summary.leavers,
+        removed=met(Op.REMOVE, _DONE),
+        remove_rejected=met(Op.REMOVE, [Fate.REJECTED, Fate.SUPPRESSED]),
+    )
+    return _with_pending(summary, settled, adds(_DONE) + adds([Fate.REJECTED]) + adds(_DROPPED))
+
+
+def _with_pending(summary: PlanSummary, settled: RunCounts, ended: int) -> RunCounts:
+    counts = replace(
+        settled,
+        pending=summary.to_add + summary.to_update + summary.to_keep - ended,
+        remove_pending=summary.leavers - settled.removed - settled.remove_rejected,
+    )
+    if not counts.balanced or min(counts.pending, counts.remove_pending) < 0:
+        raise ValueError(f"the counts of the run do not add up: {counts}")
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPreview:
+    """What a run would do now, with the internal ids of a few of the people concerned."""
+
+    summary: PlanSummary
+    adds: tuple[int, ...] = ()
+    removes: tuple[int, ...] = ()
+
+
+class PlannedPerson(NamedTuple):
+    """One row of the plan as it stands at this reading: `allowed` and `fields` are decided now, not at the plan.
+
+    `allowed_until` (aware) is when the consent lapses by itself. A remove is always allowed and carries no fields.
+    """
+
+    position: int
+    pid: int
+    external_id: str
+    key: str
+    op: Op
+    fields: Mapping[str, FieldValue]
+    fingerprint: str
+    allowed: bool
+    allowed_until: datetime | None
+    reason: str = ""
+
+    def may_go(self, now: datetime) -> bool:
+        """Whether this person may be sent at this instant, as far as this reading knows."""
+        return self.allowed and (self.allowed_until is None or now < self.allowed_until)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Part of a plan with payloads and consent, and how far the consent projection had come when they were read.
+
+    `last` is the highest position looked at, also of rows left out because they have a final outcome: read on from it.
+    """
+
+    watermark: int
+    generation: int
+    rows: list[PlannedPerson]
+    last: int = 0
+
+
+class PersonOutcome(NamedTuple):
+    """What one attempt led to for one planned person. `at` is aware; `ledger_seq` is the watermark that the attempt
+    was decided on; `reason` is the vendor's (or the `WithheldReason`); `fingerprint` is that of the payload sent."""
+
+    position: int
+    pid: int
+    key: str
+    op: Op
+    attempt: int
+    fate: Fate
+    at: datetime
+    reason: str = ""
+    ledger_seq: int = 0
+    fingerprint: str = ""

@@ -1,0 +1,52 @@
+"""All that a connector may import: `from hub.sdk import Connector, Capabilities, …`."""
+
+from hub.sdk.config import ConnectorConfig, Url
+from hub.sdk.contract import (
+    KEYS,
+    Account,
+    Audience,
+    Batch,
+    Capabilities,
+    Channel,
+    Connector,
+    FieldValue,
+    Outcome,
+    OutcomeKind,
+    Person,
+    Result,
+)
+from hub.sdk.egress import EgressDenied, EgressPolicy
+from hub.sdk.errors import AuthError, ConnectorError, RefusedError, TransientError
+from hub.sdk.hooks import hookimpl
+from hub.sdk.http import Http, Response, by_status
+from hub.sdk.scrub import scrubbed
+from hub.sdk.workspace import Workspace
+
+__all__ = [
+    "KEYS",
+    "Account",
+    "Audience",
+    "AuthError",
+    "Batch",
+    "Capabilities",
+    "Channel",
+    "Connector",
+    "ConnectorConfig",
+    "ConnectorError",
+    "EgressDenied",
+    "EgressPolicy",
+    "FieldValue",
+    "Http",
+    "Outcome",
+    "OutcomeKind",
+    "Person",
+    "RefusedError",
+    "Response",
+    "Result",
+    "TransientError",
+    "Url",
+    "Workspace",
+    "by_status",
+    "hookimpl",
+    "scrubbed",
+]

@@ -1,0 +1,202 @@
+"""What a connector is: a configuration, a few certain capabilities, and the calls that speak to one vendor.
+
+The hub batches, normalises, checks consent, rate-limits, retries and records. A connector only speaks.
+"""
+# ruff: noqa: ARG002 - the defaults refuse whatever they are given
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from hub.sdk.workspace import NOWHERE, Workspace
+
+if TYPE_CHECKING:
+    from hub.sdk.http import Http
+
+KEYS = frozenset({"external_id", "email", "phone", "device_id", "ad_id", "push_token", "user_id"})
+"""What may name a person at a vendor: the hub's external id, or a kind of identifier."""
+
+FieldValue = str | float | int | bool | Sequence[str] | None
+
+
+class Channel(StrEnum):
+    EMAIL = "EMAIL"
+    ADS = "ADS"
+    PUSH = "PUSH"
+    CMS = "CMS"
+    GENERIC = "GENERIC"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One person in a batch. `key` is what the vendor knows them by (see `Capabilities.key`), `id` the hub's external
+    id, `fields` the mapped traits under the vendor's names (empty in a remove)."""
+
+    id: str
+    key: str
+    fields: Mapping[str, FieldValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """People to add (or update) and people to remove, never one person in both."""
+
+    add: Sequence[Person] = ()
+    remove: Sequence[Person] = ()
+    sync: str = ""
+    run: str = ""
+
+    def __len__(self) -> int:
+        return len(self.add) + len(self.remove)
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """An audience at the vendor: `name` as the admin wrote it, `ref` the vendor's own id for it."""
+
+    name: str
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What `check` found: a label the admin recognises."""
+
+    label: str
+
+
+class OutcomeKind(StrEnum):
+    ACCEPTED = "accepted"
+    NOOP = "noop"
+    REJECTED = "rejected"
+    SUPPRESSED = "suppressed"
+    RETRY = "retry"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one person; `reason` is the vendor's, without personal data."""
+
+    kind: OutcomeKind
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Exceptions from the rule: person key → outcome; everyone else had `rest`, ACCEPTED or UNKNOWN.
+
+    `job` names an asynchronous job to `poll`. `invalid` is the vendor's count of bad rows where it names none;
+    it stays on the batch and is never guessed onto people.
+    """
+
+    outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+    rest: OutcomeKind = OutcomeKind.ACCEPTED
+    job: str | None = None
+    invalid: int = 0
+
+    def merged(self, other: Result) -> Result:
+        """Both results of a batch that went out as two calls; `rest` must agree, since it speaks for all others."""
+        rest = self.rest if self.rest is other.rest else OutcomeKind.UNKNOWN
+        return Result({**self.outcomes, **other.outcomes}, rest, self.job or other.job, self.invalid + other.invalid)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the vendor certainly can do; no maybe-fields.
+
+    `key` is the identifier that names a person there: `external_id`, or one of `KEYS`, such as `email`.
+    `batch` is the most people in one call; `concurrency` the calls of `apply` in flight per destination.
+    `replace` takes a whole audience in one run, `read_back` lists it, `erase` deletes people, `feedback` reads the
+    vendor's unsubscribes, `jobs` answers later, `snapshot` wants everybody in every run.
+    `in_flight_s` is how long an unanswered request may still take effect (law L7).
+    """
+
+    key: str = "external_id"
+    batch: int = 1000
+    concurrency: int = 4
+    remove: bool = True
+    replace: bool = False
+    read_back: bool = False
+    erase: bool = False
+    feedback: bool = False
+    jobs: bool = False
+    idempotent: bool = True
+    snapshot: bool = False
+    in_flight_s: float = 900.0
+
+
+C = TypeVar("C", bound=BaseModel)
+
+
+class Connector(ABC, Generic[C]):
+    """Subclass, set the class variables, write `check`, `ensure_audience`, `add` and `remove`.
+
+    One instance serves one destination for as long as its configuration stands; calls may overlap. All HTTP goes
+    through `self.http`, all files into `self.workspace`. Raise `TransientError`, `AuthError` or `RefusedError` for a
+    whole batch.
+    """
+
+    key: ClassVar[str]
+    title: ClassVar[str]
+    channel: ClassVar[Channel]
+    capabilities: ClassVar[Capabilities]
+    Config: ClassVar[type[BaseModel]]
+
+    def __init__(self, config: C, http: Http, workspace: Workspace = NOWHERE) -> None:
+        self.config = config
+        self.http = http
+        self.workspace = workspace
+
+    def limits(self) -> Capabilities:
+        """The capabilities under this configuration: override where `key`, `batch` or `concurrency` can be configured.
+        The hub plans and sends by these."""
+        return self.capabilities
+
+    @abstractmethod
+    async def check(self) -> Account:
+        """Prove that the credentials work, without changing anything."""
+
+    @abstractmethod
+    async def ensure_audience(self, name: str) -> Audience:
+        """Find or create the audience of that name; calling it twice yields the same one."""
+
+    async def apply(self, audience: Audience, batch: Batch) -> Result:
+        """Carry out one batch. Override only where the vendor takes adds and removes in one call."""
+        added = await self.add(audience, batch.add) if batch.add else Result()
+        removed = await self.remove(audience, batch.remove) if batch.remove else Result()
+        return added.merged(removed) if batch.add and batch.remove else (added if batch.add else removed)
+
+    async def add(self, audience: Audience, people: Sequence[Person]) -> Result:
+        raise TypeError(f"{type(self).__name__} must define add or apply")
+
+    async def remove(self, audience: Audience, people: Sequence[Person]) -> Result:
+        raise TypeError(f"{type(self).__name__} must define remove or apply")
+
+    def members(self, audience: Audience) -> AsyncIterator[str]:
+        """Read back the vendor keys in the audience (`Capabilities.read_back`)."""
+        raise TypeError(f"{type(self).__name__} cannot read members back")
+
+    async def poll(self, job: str) -> Result | None:
+        """The result of an asynchronous job, or None while it runs (`Capabilities.jobs`)."""
+        raise TypeError(f"{type(self).__name__} has no jobs")
+
+    async def erase(self, people: Sequence[Person]) -> Result:
+        """Erase the people at the vendor (`Capabilities.erase`)."""
+        raise TypeError(f"{type(self).__name__} cannot erase")
+
+    async def begin(self, audience: Audience, run: str, *, snapshot: bool) -> None:
+        """Called before a run's first batch, again on resume: for connectors that write one artefact per run."""
+
+    async def finish(self, audience: Audience, run: str) -> None:
+        """Called once every batch of the run has an outcome; may be repeated after a crash."""
+
+    @classmethod
+    def config_schema(cls) -> dict[str, Any]:
+        return cls.Config.model_json_schema()

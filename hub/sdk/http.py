@@ -1,0 +1,293 @@
+"""The way out: every request of every connector passes here, under the egress policy, within bounds.
+
+Errors name the host and the status and nothing else: no path, query, header or body can reach a log through them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib.metadata import version
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlencode
+
+import certifi
+import httpcore
+import httpx
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from hub.sdk.egress import EgressPolicy, Endpoint
+from hub.sdk.errors import AuthError, ConnectorError, RefusedError, TransientError
+
+M = TypeVar("M", bound=BaseModel)
+
+LONGEST_WAIT_S = 86_400.0
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_AGENT = f"audience-hub/{version('audience-hub')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one exchange may cost: seconds in all, seconds to connect, bytes of the unpacked body."""
+
+    total_s: float = 30.0
+    connect_s: float = 10.0
+    body: int = 10_000_000
+    connections: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer, read whole. `headers` have lower-case names. Nothing of it shows in its repr."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    host: str = ""
+    received_at: datetime = field(default_factory=lambda: datetime.now(UTC), repr=False)
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    def json(self) -> Any:
+        """The parsed body; raises TransientError where it is not JSON, since then nobody knows what happened."""
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            raise TransientError(f"{self.host} answered {self.status} with something other than JSON") from None
+
+    def parse(self, shape: type[M]) -> M:
+        """The body as `shape`, a pydantic model of what the vendor promises; raises TransientError where it is not."""
+        try:
+            return shape.model_validate(self.json())
+        except ValidationError:
+            raise TransientError(f"{self.host} answered {self.status} with JSON of another shape") from None
+
+    def retry_after(self) -> float | None:
+        """Seconds the vendor asks to wait, from either form of Retry-After; nonsense and the past count as unsaid."""
+        said = self.headers.get("retry-after", "").strip()
+        seconds = float(said) if said.isascii() and said.isdigit() and len(said) < 20 else self._seconds_until(said)
+        return min(seconds, LONGEST_WAIT_S) if seconds is not None and seconds >= 0 else None
+
+    def _seconds_until(self, date: str) -> float | None:
+        try:
+            moment = parsedate_to_datetime(date)
+        except (ValueError, OverflowError):
+            return None
+        return (moment.replace(tzinfo=moment.tzinfo or UTC) - self.received_at).total_seconds()
+
+
+Classifier = Callable[[Response], ConnectorError | None]
+"""Reads an answer as the error for the whole batch, or as None: the connector goes on with it."""
+
+
+def by_status(response: Response) -> ConnectorError | None:
+    """What a status usually means. A connector whose vendor speaks otherwise wraps this."""
+    status, said = response.status, f"{response.host} answered {response.status}"
+    if response.ok:
+        return None
+    if status < 400:
+        return AuthError(f"{said}: redirects are not followed, give the final address")
+    if status in {401, 403}:
+        return AuthError(said)
+    if status in {408, 425, 429} or status >= 500:
+        return TransientError(said, response.retry_after() if status in {429, 503} else None)
+    return RefusedError(said, divisible=status in {400, 409, 413, 422})
+
+
+class Http:
+    """One client for the whole hub: no proxies, no redirects, no cookies, certificates always verified.
+
+    Pass `tls` only to trust further authorities.
+    """
+
+    def __init__(
+        self, policy: EgressPolicy, bounds: Bounds | None = None, *, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.policy = policy
+        self.bounds = bounds or Bounds()
+        self._client = httpx.AsyncClient(
+            transport=_Transport(policy, self.bounds, tls or _trusting_the_usual()),
+            timeout=httpx.Timeout(self.bounds.total_s, connect=self.bounds.connect_s),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            headers={"user-agent": _AGENT, "accept-encoding": "gzip"},
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Http:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        json: Any = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        classify: Classifier = by_status,
+    ) -> Response:
+        """Send one request and read its whole answer.
+
+        Raises what `classify` makes of the answer, EgressDenied, or TransientError for faults on the way, with
+        `sent=False` where the request certainly never left.
+        """
+        endpoint = self.policy.check_url(_with_query(url, params))
+        body, typed = (_packed(json), {"content-type": "application/json"}) if json is not None else (content, {})
+        request = self._built(method, endpoint, body, {**typed, **(headers or {})})
+        response = await self._exchange(request, endpoint, httpx.BasicAuth(*auth) if auth else None)
+        if error := classify(response):
+            raise error
+        return response
+
+    def _built(self, method: str, endpoint: Endpoint, body: bytes | None, headers: Mapping[str, str]) -> httpx.Request:
+        try:
+            return self._client.build_request(method, endpoint.url, content=body, headers=dict(headers))
+        except (httpx.InvalidURL, UnicodeError, ValueError, TypeError):
+            raise RefusedError("the request cannot be written: see the configured headers and address") from None
+
+    async def _exchange(self, request: httpx.Request, endpoint: Endpoint, auth: httpx.BasicAuth | None) -> Response:
+        progress = _Progress()
+        request.extensions["trace"] = progress.note
+        try:
+            async with asyncio.timeout(self.bounds.total_s):
+                answer = await self._client.send(request, auth=auth, stream=True)
+                try:
+                    return await self._read(answer, endpoint)
+                finally:
+                    await answer.aclose()
+        except (TimeoutError, httpx.HTTPError, httpx.StreamError) as error:
+            _raise_fault(error, endpoint.host, progress)
+
+    async def _read(self, answer: httpx.Response, endpoint: Endpoint) -> Response:
+        packing = answer.headers.get("content-encoding", "identity").strip().lower()
+        body = bytearray()
+        async for piece in _unpacked(answer.aiter_raw(), packing, self.bounds.body):
+            body += piece
+            if len(body) > self.bounds.body:
+                raise TransientError(f"{endpoint.host} answered with more than {self.bounds.body} bytes")
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return Response(answer.status_code, headers, bytes(body), endpoint.host)
+
+
+class _Progress:
+    """Whether a request can have left, as the connection tells it."""
+
+    def __init__(self) -> None:
+        self.certainly_unsent = False
+
+    async def note(self, event: str, _: Mapping[str, Any]) -> None:
+        if event.startswith("connection.connect_tcp"):
+            self.certainly_unsent = True
+        elif event.endswith("send_request_headers.started"):
+            self.certainly_unsent = False
+
+
+def _raise_fault(error: Exception, host: str, progress: _Progress) -> NoReturn:
+    if isinstance(error, httpx.LocalProtocolError):
+        raise RefusedError("the request cannot be written: see the configured headers and address") from None
+    sent = not (isinstance(error, _NEVER_SENT) or progress.certainly_unsent)
+    late = isinstance(error, TimeoutError | httpx.TimeoutException)
+    said = "did not answer in time" if late else "broke off" if sent else "could not be reached"
+    raise TransientError(f"{host} {said}", sent=sent) from None
+
+
+async def _unpacked(pieces: AsyncIterator[bytes], packing: str, most: int) -> AsyncIterator[bytes]:
+    """Undo gzip or deflate, never making more than `most` bytes at once, however small the packed piece."""
+    if packing in {"", "identity"}:
+        async for piece in pieces:
+            yield piece
+        return
+    if packing not in {"gzip", "x-gzip", "deflate"}:
+        raise TransientError("the answer is packed in a way that was not asked for")
+    unpacker, empty = zlib.decompressobj(zlib.MAX_WBITS | 32), True
+    try:
+        async for piece in pieces:
+            empty = False
+            yield unpacker.decompress(piece, most + 1)
+            while unpacker.unconsumed_tail:
+                yield unpacker.decompress(unpacker.unconsumed_tail, most + 1)
+    except zlib.error:
+        raise TransientError("the answer is not packed as it says") from None
+    if not (unpacker.eof or empty):
+        raise TransientError("the answer ended too soon")
+
+
+def _with_query(url: str, params: Mapping[str, str | int] | None) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(params)}" if params else url
+
+
+def _packed(value: Any) -> bytes:
+    """JSON with sorted keys: the same batch is the same request, byte by byte."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+@cache
+def _trusting_the_usual() -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=certifi.where())
+    context.load_default_certs()
+    return context
+
+
+class _Transport(httpx.AsyncHTTPTransport):
+    """httpx's own transport over a pool that connects only to addresses the policy has checked."""
+
+    def __init__(self, policy: EgressPolicy, bounds: Bounds, tls: ssl.SSLContext) -> None:
+        super().__init__(verify=tls, trust_env=False)
+        # httpx has no public way to hand its pool a network backend.
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=tls,
+            max_connections=bounds.connections,
+            max_keepalive_connections=bounds.connections // 2,
+            keepalive_expiry=15.0,
+            network_backend=_CheckedNetwork(policy),
+        )
+
+
+class _CheckedNetwork(httpcore.AsyncNetworkBackend):
+    """Resolves once, asks the policy about every address and dials only what it was given back. The TLS name and the
+    Host header stay those of the URL."""
+
+    def __init__(self, policy: EgressPolicy) -> None:
+        self._policy = policy
+        self._network = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        failure: Exception = httpcore.ConnectError()
+        for address in await self._policy.addresses(host, port):
+            try:
+                return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+    async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
+        raise httpcore.ConnectError("unix sockets are not reached")
+
+    async def sleep(self, seconds: float) -> None:
+        await self._network.sleep(seconds)

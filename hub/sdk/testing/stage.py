@@ -1,0 +1,134 @@
+"""One connector, set up as the hub would, with its vendor; and the hub's part of a run: batches, begin and finish."""
+
+from __future__ import annotations
+
+import itertools
+import traceback
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import respx
+from pydantic import BaseModel, SecretBytes, SecretStr
+
+from hub.sdk.contract import Audience, Batch, Connector, FieldValue, Outcome, OutcomeKind, Person
+from hub.sdk.egress import EgressPolicy
+from hub.sdk.http import Http
+from hub.sdk.testing.vendor import HttpVendor, Vendor
+from hub.sdk.testing.wire import Wire
+from hub.sdk.workspace import Workspace
+
+DONE = frozenset({OutcomeKind.ACCEPTED, OutcomeKind.NOOP})
+
+
+@dataclass
+class Stage:
+    connector: Connector[Any]
+    vendor: Vendor
+    wire: Wire
+    fields: Mapping[str, FieldValue]
+    runs: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def person(self, name: str, *, bare: bool = False) -> Person:
+        """Someone of that name whom the vendor has known for long; `bare` as in a remove, without fields."""
+        kind = self.connector.limits().key
+        key = key_of(kind, name)
+        if key not in self.vendor.subscriptions:
+            self.vendor.know(key)
+        return Person(key if kind == "external_id" else f"kit-id-{name}", key, {} if bare else dict(self.fields))
+
+    def people(self, *names: str, bare: bool = False) -> list[Person]:
+        return [self.person(name, bare=bare) for name in names]
+
+    async def send(
+        self, audience: Audience, add: Sequence[Person] = (), remove: Sequence[Person] = ()
+    ) -> dict[str, Outcome]:
+        """A whole run: everyone's outcome by key."""
+        run = f"run-{next(self.runs)}"
+        await self.connector.begin(audience, run, snapshot=False)
+        outcomes: dict[str, Outcome] = {}
+        for batch in self.batches(add, remove, run):
+            outcomes |= await self.apply(audience, batch)
+        await self.connector.finish(audience, run)
+        return outcomes
+
+    async def apply(self, audience: Audience, batch: Batch) -> dict[str, Outcome]:
+        result = await self.connector.apply(audience, batch)
+        everyone = {person.key for person in (*batch.add, *batch.remove)}
+        return {key: result.outcomes.get(key, Outcome(result.rest)) for key in everyone}
+
+    def batches(self, add: Sequence[Person], remove: Sequence[Person], run: str = "run-0") -> list[Batch]:
+        """As the hub would cut them: adds and removes together, never more people than the connector takes."""
+        most = self.connector.limits().batch
+        everyone = [(person, True) for person in add] + [(person, False) for person in remove]
+        return [
+            Batch(
+                add=[person for person, added in everyone[start : start + most] if added],
+                remove=[person for person, added in everyone[start : start + most] if not added],
+                sync="kit-sync",
+                run=run,
+            )
+            for start in range(0, len(everyone), most)
+        ]
+
+    def one_batch(self, *, removing: bool = False) -> Batch:
+        """The first batch of a small run, with a remove in it where the vendor takes both at once."""
+        add = self.people("ann", "bob")
+        return self.batches((), self.people("ann", bare=True))[0] if removing else self.batches(add, ())[0]
+
+    def private(self) -> set[str]:
+        """What must never show: the secrets of the configuration and everything about the kit's people."""
+        people = [self.person(name) for name in ("ann", "bob", "refused")]
+        told = {text for person in people for text in (person.key, person.id, *map(str, person.fields.values()))}
+        return {text for text in told | set(secrets_in(self.connector.config)) if len(text) > 3}
+
+    def leaks(self, error: BaseException) -> set[str]:
+        """What of the private an error shows, with all the errors it came from."""
+        shown = ""
+        chain: BaseException | None = error
+        while chain is not None:
+            # Only what the errors say: the source lines of a whole traceback are the connector's own words.
+            shown += "".join(traceback.format_exception_only(chain)) + repr(chain)
+            chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
+        return {text for text in self.private() if text in shown}
+
+
+@asynccontextmanager
+async def staged(
+    connector: type[Connector[Any]], config: Mapping[str, Any], vendor: Vendor, fields: Mapping[str, FieldValue]
+) -> AsyncIterator[Stage]:
+    wire = Wire(vendor if isinstance(vendor, HttpVendor) else None)
+    with TemporaryDirectory() as folder, respx.mock(assert_all_called=False) as mock:
+        mock.route().mock(side_effect=wire.answer)
+        vendor.folder = Path(folder)
+        async with Http(EgressPolicy()) as http:
+            settings = connector.Config.model_validate(dict(config))
+            yield Stage(connector(settings, http, Workspace(Path(folder))), vendor, wire, fields)
+
+
+def key_of(kind: str, name: str) -> str:
+    if kind == "email":
+        return f"{name}@kit.example"
+    if kind == "phone":
+        return f"+49151{sum(name.encode()):08d}"
+    return f"kit-{kind.replace('_', '-')}-{name}"
+
+
+def secrets_in(value: Any) -> Iterator[str]:
+    """Every secret text in a configuration, however deep."""
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, SecretBytes):
+        yield value.get_secret_value().decode(errors="replace")
+    elif isinstance(value, BaseModel):
+        for _, item in value:
+            yield from secrets_in(item)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from secrets_in(item)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from secrets_in(item)

@@ -1,0 +1,289 @@
+"""The course of one run that a worker has claimed: plan, deliver, settle, and every way in which that may end early.
+
+Each step leaves behind what the next process needs to go on from there: the plan with its request in the control plane,
+outcomes in the data plane, and, once the machine has finished, how it ended. So a run may be carried on from any point.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from hub.core.delivery.messages import CancelRequested, DrainRequested, Ended, Finish
+from hub.core.planning import PlanRequest, PlanSummary, count, needs_approval
+from hub.core.records import Destination, Lens, Run, RunCause, RunStatus, Scope, Sync, SyncMode
+from hub.errors import ErrorCode, HubError, Problem
+from hub.failpoints import failpoint
+from hub.sdk.contract import Capabilities, Connector
+from hub.services import metrics, plans, segments, withdrawals
+from hub.services.delivery import Executor, Job, limits_for
+from hub.services.endings import Halted, failure_of, insist, status_of
+from hub.services.hub import Hub
+from hub.services.lanes import KeysInFlight
+from hub.services.projection import catch_up
+from hub.services.retry import RetryPolicy
+from hub.services.vendors import Vendors
+from hub.store.runs import Claim
+from hub.warehouse import outcomes, resume
+from hub.warehouse.plan import make_plan
+from hub.warehouse.settle import settle
+
+WHOLE = frozenset({Scope.ALL, Scope.RETRY_REJECTED})
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Desk:
+    """What the runs of one worker share."""
+
+    hub: Hub
+    vendors: Vendors
+    keys: KeysInFlight = field(default_factory=KeysInFlight)
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+class Course:
+    """`await course.take()` carries the run as far as it goes; `cancel` and `drain` may be called meanwhile."""
+
+    def __init__(self, desk: Desk, claim: Claim) -> None:
+        self._desk = desk
+        self._hub = desk.hub
+        self._claim = claim
+        self._run = claim.run
+        self._executor: Executor | None = None
+        self._early: CancelRequested | DrainRequested | None = None
+        self._log = log.bind(run=claim.run.id, cause=claim.run.cause.value)
+
+    @property
+    def run(self) -> Run:
+        return self._run
+
+    def cancel(self) -> None:
+        self._end_early(CancelRequested())
+
+    def drain(self) -> None:
+        self._end_early(DrainRequested())
+
+    def _end_early(self, event: CancelRequested | DrainRequested) -> None:
+        if self._early is None:
+            self._early = event
+            if self._executor:
+                self._executor.tell(event)
+
+    async def take(self) -> None:
+        """Raises LeaseLost when another worker has the run, and whatever the stores raise: the run can be resumed."""
+        sync = await self._hub.store.syncs.find(self._run.sync_id) if self._run.sync_id else None
+        if sync is None:
+            await self._end(RunStatus.CANCELLED, None)
+            return
+        destination = await self._hub.store.destinations.find(sync.destination_id)
+        assert destination is not None, "the store keeps a destination while it has syncs"  # noqa: S101 - for the reader
+        try:
+            connector = await self._desk.vendors.connect(destination)
+            plan = self._claim.plan or await self._plan(sync, connector)
+        except HubError as error:
+            await self._fail(error.problems[0])
+            return
+        if self._awaits_approval(plan):
+            await self._hold()
+        elif isinstance(self._early, CancelRequested):
+            await self._settle(plan, destination, Finish(Ended.CANCELLED), connector.limits().in_flight_s)
+        elif self._early is None:
+            await self._deliver(plan, sync, destination, connector)
+
+    # Plan.
+
+    async def _plan(self, sync: Sync, connector: Connector[Any]) -> dict[str, Any]:
+        with metrics.timed("plan"):
+            await self._move(RunStatus.PLANNING)
+            failpoint("before_plan")
+            request = await self._request(sync, connector)
+            summary = await asyncio.to_thread(make_plan, self._hub.engine, request)
+            plan = {
+                "request": plans.to_json(request),
+                "steps": summary.steps,
+                "waits": needs_approval(summary, sync.max_removal_share),
+            }
+            await self._save(plan, summary)
+            failpoint("after_plan")
+        self._log.info("planned", sync=sync.key, people=summary.steps)
+        return plan
+
+    async def _request(self, sync: Sync, connector: Connector[Any]) -> PlanRequest:
+        """A segment is evaluated afresh, and the ledger taken in to its head, before the plan looks at either."""
+        lens = Lens.AS_OF if self._run.as_of else Lens.LIVE
+        if self._run.scope in WHOLE:
+            segment = await self._hub.store.segments.find(sync.segment_id)
+            assert segment is not None, "the store keeps a segment while it has syncs"  # noqa: S101 - for the reader
+            await segments.evaluate(self._hub, segment.key, self._run.as_of)
+        await catch_up(self._hub)
+        return await plans.request_for(
+            self._hub,
+            sync,
+            connector.limits(),
+            run=self._run.id,
+            scope=self._run.scope,
+            lens=lens,
+            audience=self._run.audience,
+        )
+
+    async def _save(self, plan: dict[str, Any], summary: PlanSummary) -> None:
+        self._run = await self._hub.store.runs.save_plan(
+            self._run.id,
+            plan,
+            watermark=summary.watermark,
+            counts=count(summary, {}),
+            withheld=summary.withheld,
+            fence=self._claim.fence,
+        )
+
+    def _awaits_approval(self, plan: dict[str, Any]) -> bool:
+        """A run with a plan is queued again only by an approval."""
+        approved = self._claim.plan is not None and self._claim.run.status is RunStatus.QUEUED
+        begun = self._claim.run.status is RunStatus.RUNNING
+        return bool(plan["waits"]) and not approved and not begun
+
+    async def _hold(self) -> None:
+        await self._move(RunStatus.WAITING_APPROVAL)
+        await self._hub.store.runs.release(self._claim)
+        self._log.warning("run waits for approval: it would remove a large share", status="WAITING_APPROVAL")
+
+    # Deliver.
+
+    async def _deliver(
+        self, plan: dict[str, Any], sync: Sync, destination: Destination, connector: Connector[Any]
+    ) -> None:
+        resumed = self._claim.run.status is RunStatus.RUNNING
+        if not resumed:
+            await self._move(RunStatus.RUNNING)
+        request = plans.from_json(plan["request"])
+        finish = _kept_finish(plan)
+        try:
+            if finish is None:
+                with metrics.timed("deliver"):
+                    finish = await self._send(plan, request, sync, connector, resumed=resumed)
+                if finish.ended is Ended.DRAINED:
+                    return
+                plan = {**plan, "ended": finish.ended.value, "reason": finish.reason}
+                await self._keep(plan)
+            await self._finish_at_vendor(plan, request, connector, finish)
+        except Halted as halted:
+            finish = halted.finish
+        await self._settle(plan, destination, finish, connector.limits().in_flight_s)
+
+    async def _send(
+        self, plan: dict[str, Any], request: PlanRequest, sync: Sync, connector: Connector[Any], *, resumed: bool
+    ) -> Finish:
+        if not plan["steps"] and not _is_snapshot(request):
+            return Finish(Ended.COMPLETED)
+        audience = await self._insist(lambda: connector.ensure_audience(request.audience))
+        await self._insist(lambda: connector.begin(audience, str(self._run.id), snapshot=_is_snapshot(request)))
+        failpoint("after_begin")
+        before = await self._take_over(connector) if resumed else 0
+        job = Job(request, sync.key, connector, audience, plan["steps"], before)
+        self._executor = Executor(self._hub, job, self._desk.keys, self._desk.policy, self._desk.sleep)
+        if self._early:
+            self._executor.tell(self._early)
+        return await self._executor.run()
+
+    async def _take_over(self, connector: Connector[Any]) -> int:
+        """Note whom the process before may have reached; the attempts it made, as far as it noted them."""
+        engine, run = self._hub.engine, self._run.id
+        people = limits_for(connector.limits()).people_in_doubt
+        doubted = await asyncio.to_thread(resume.doubt_unlogged, engine, run, people, self._hub.clock.now())
+        self._log.info("run resumed", people=doubted)
+        return await asyncio.to_thread(resume.attempts_made, engine, run)
+
+    async def _finish_at_vendor(
+        self, plan: dict[str, Any], request: PlanRequest, connector: Connector[Any], finish: Finish
+    ) -> None:
+        """Have the vendor take the run as a whole. A snapshot that is not complete would lose people: it is left."""
+        snapshot = _is_snapshot(request)
+        if not plan["steps"] and not snapshot:
+            return
+        try:
+            if snapshot and finish.ended is not Ended.COMPLETED:
+                raise Halted(finish)
+            audience = await self._insist(lambda: connector.ensure_audience(request.audience))
+            await self._insist(lambda: connector.finish(audience, str(self._run.id)))
+        except Halted:
+            if not await asyncio.to_thread(resume.is_settled, self._hub.engine, self._run.id):
+                await asyncio.to_thread(resume.doubt_accepted, self._hub.engine, self._run.id, self._hub.clock.now())
+            raise
+        failpoint("after_finish")
+
+    async def _insist(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        return await insist(call, self._desk.policy.delay, self._desk.sleep)
+
+    # Settle.
+
+    async def _settle(self, plan: dict[str, Any], destination: Destination, finish: Finish, in_flight_s: float) -> None:
+        failure = failure_of(finish, destination)
+        if finish.ended in {Ended.AUTH, Ended.DENIED}:
+            await self._hub.store.destinations.pause(destination.id, failure)
+        numbers = await self._fold(plan, in_flight_s)
+        await self._end(status_of(finish, numbers["counts"]), failure, **numbers)
+
+    async def _fail(self, problem: Problem) -> None:
+        """The run cannot go on at all; what it has reached so far is kept."""
+        plan = self._claim.plan
+        numbers = await self._fold(plan, Capabilities().in_flight_s) if plan else {}
+        await self._end(RunStatus.FAILED, problem, **numbers)
+
+    async def _fold(self, plan: dict[str, Any], in_flight_s: float) -> dict[str, Any]:
+        failpoint("before_settle")
+        engine, now = self._hub.engine, self._hub.clock.now()
+        with metrics.timed("settle"):
+            request = plans.from_json(plan["request"])
+            counts = await asyncio.to_thread(settle, engine, request, now=now, in_flight_s=in_flight_s)
+        failpoint("after_settle")
+        if not counts.balanced:
+            self._log.error("the counts of the run do not add up", code="L5")
+        return {"counts": counts, "withheld": await asyncio.to_thread(outcomes.withheld, engine, self._run.id)}
+
+    async def _end(self, status: RunStatus, failure: Problem | None, **numbers: Any) -> None:
+        store, now = self._hub.store, self._hub.clock.now()
+        self._run = await store.runs.finish(
+            self._run.id, status, now=now, failure=failure, fence=self._claim.fence, **numbers
+        )
+        metrics.RUNS.labels(status.value, self._run.cause.value).inc()
+        if self._run.cause is RunCause.WITHDRAWAL and status is RunStatus.SUCCEEDED:
+            await withdrawals.note_duration(self._hub, self._run)
+        self._log.info("run ended", status=status.value, code=failure.code.value if failure else None)
+
+    async def _move(self, status: RunStatus) -> None:
+        runs, now = self._hub.store.runs, self._hub.clock.now()
+        self._run = await runs.set_status(self._run.id, status, now=now, fence=self._claim.fence)
+
+    async def _keep(self, plan: dict[str, Any]) -> None:
+        """How the machine ended is kept before anything follows from it, so that a crash does not lose it."""
+        run = self._run
+        self._run = await self._hub.store.runs.save_plan(
+            run.id,
+            plan,
+            watermark=run.watermark or 0,
+            counts=run.counts,
+            withheld=run.withheld,
+            fence=self._claim.fence,
+        )
+
+
+def _is_snapshot(request: PlanRequest) -> bool:
+    """Whether this run says who is in the audience, rather than who comes and goes."""
+    everybody = request.scope in WHOLE or request.scope is Scope.EMPTY
+    return everybody and (request.mode is SyncMode.REPLACE or request.resend)
+
+
+def _kept_finish(plan: dict[str, Any]) -> Finish | None:
+    return Finish(Ended(plan["ended"]), plan["reason"]) if "ended" in plan else None
+
+
+GENERIC_FAILURE = Problem(
+    ErrorCode.INVALID, "The run failed for a reason inside the hub: see its log at the time the run ended."
+)

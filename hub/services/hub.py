@@ -1,0 +1,86 @@
+"""The running hub: both planes, the plugins and the clock, opened together and handed to every use case."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from hub.core.clock import Clock
+from hub.core.identifiers import Pepper
+from hub.errors import ErrorCode, refuse
+from hub.plugins import Registry, load_registry
+from hub.sdk.egress import EgressPolicy
+from hub.settings import Settings, duckdb_path
+from hub.store import Store
+from hub.store.seal import Keyring, open_keyring
+from hub.warehouse.duckdb import open_duckdb
+from hub.warehouse.engine import Engine
+from hub.warehouse.schema import create_or_upgrade, is_keyed_by
+
+
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Signals:
+    """Nudges for the worker. Each is only a hint: what must not be missed is found again in the stores."""
+
+    imported: asyncio.Event = field(default_factory=asyncio.Event)
+    consent_changed: asyncio.Event = field(default_factory=asyncio.Event)
+    membership_changed: asyncio.Event = field(default_factory=asyncio.Event)
+    run_queued: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(slots=True)
+class Hub:
+    settings: Settings
+    store: Store
+    engine: Engine
+    registry: Registry
+    keys: Keyring
+    egress: EgressPolicy
+    clock: Clock = field(default_factory=SystemClock)
+    signals: Signals = field(default_factory=Signals)
+
+    @property
+    def pepper(self) -> Pepper:
+        return self.keys.pepper
+
+
+@asynccontextmanager
+async def open_hub(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Hub]:
+    """Open both planes under `settings`; raises HubError when another process owns the data plane, when it was made
+    under another secret key, or when a store needs `hub migrate`."""
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    keys = open_keyring(settings)
+    engine = await asyncio.to_thread(_open_engine, settings, keys)
+    try:
+        store = await Store.open(settings.database, keys)
+        try:
+            registry = load_registry(settings.connectors)
+            yield Hub(
+                settings, store, engine, registry, keys, EgressPolicy(settings.egress_allow), clock or SystemClock()
+            )
+        finally:
+            await store.close()
+    finally:
+        await asyncio.to_thread(engine.close)
+
+
+def _open_engine(settings: Settings, keys: Keyring) -> Engine:
+    engine = open_duckdb(duckdb_path(settings.warehouse), memory_limit=settings.memory_limit, threads=settings.threads)
+    try:
+        create_or_upgrade(engine)
+        if not is_keyed_by(engine, keys.mark):
+            # Its people are known by keyed hashes: under another key, a withdrawal by address would find nobody.
+            message = "The data plane was made under another secret key: put back the key that was in use."
+            raise refuse(ErrorCode.FORBIDDEN, message, "HUB_SECRET_KEY")
+    except BaseException:
+        engine.close()
+        raise
+    return engine

@@ -1,0 +1,81 @@
+"""Files come in: profiles and events, whole or not at all, and decisions about consent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC
+from pathlib import Path
+
+from hub.core.imports import CONTENT_TYPES, SUFFIXES, FileFormat, ImportKind, ImportReport
+from hub.errors import ErrorCode, refuse
+from hub.services.consent_import import import_consents
+from hub.services.hub import Hub
+from hub.warehouse import events, profiles
+from hub.warehouse.staging import Progress, read
+
+
+async def import_file(
+    hub: Hub,
+    kind: ImportKind | str,
+    path: str | Path,
+    *,
+    content_type: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+    snapshot: bool = False,
+    approve: bool = False,
+    region: str | None = None,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Import a file of profiles, events or consents. `mapping` renames columns (column of the file → name in the hub);
+    `snapshot` says that a file of profiles is everybody, and `approve` that its removals may pass the brake;
+    `region` reads phone numbers without a country code; `progress` is told rows and bytes as they are read, from
+    another thread.
+
+    Raises HubError INVALID for a file that cannot be read as a whole, POLICY for a snapshot that drops too many;
+    either way nothing has changed.
+    """
+    what = _kind(kind)
+    file = Path(path)
+    file_format = format_of(file, content_type)
+    if snapshot and what is not ImportKind.PROFILES:
+        raise refuse(ErrorCode.INVALID, "Only a file of profiles can be a snapshot.", "snapshot")
+    if what is ImportKind.CONSENTS:
+        return await import_consents(hub, file, file_format, mapping=mapping, progress=progress)
+    now = hub.clock.now().astimezone(UTC).replace(tzinfo=None)
+
+    def carry_out() -> ImportReport:
+        with hub.engine.write() as tx:
+            if what is ImportKind.PROFILES:
+                staged = read(tx, file, file_format, profiles.shape(tx, region), mapping=mapping, progress=progress)
+                return profiles.import_profiles(tx, staged, now, hub.pepper, snapshot=snapshot, approve=approve)
+            staged = read(tx, file, file_format, events.shape(tx), mapping=mapping, progress=progress)
+            return events.import_events(tx, staged, now, hub.pepper, mapping)
+
+    report = await asyncio.to_thread(carry_out)
+    if report.accepted or report.removed:
+        hub.signals.imported.set()
+    return report
+
+
+def _kind(name: str) -> ImportKind:
+    try:
+        return ImportKind(name)
+    except ValueError:
+        raise refuse(ErrorCode.INVALID, "An import is of profiles, events or consents.", "kind") from None
+
+
+def format_of(path: Path, content_type: str | None = None) -> FileFormat:
+    """How the file is written, by its content type or else its name; raises HubError UNSUPPORTED."""
+    if content_type:
+        found = CONTENT_TYPES.get(content_type.split(";")[0].strip().lower())
+    else:
+        found = SUFFIXES.get(path.suffix.lower())
+    if found is None:
+        raise refuse(
+            ErrorCode.UNSUPPORTED,
+            "A file to import is CSV (text/csv), NDJSON (application/x-ndjson) or Parquet "
+            "(application/vnd.apache.parquet), told by its content type or its name.",
+            "contentType",
+        )
+    return found

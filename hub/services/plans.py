@@ -1,0 +1,66 @@
+"""What a run asks of the data plane, built from its sync and kept as JSON, so that another process can go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from hub.core.planning import EXTERNAL_ID, PlanRequest
+from hub.core.records import Lens, Scope, Sync, SyncMode
+from hub.sdk.contract import Capabilities
+from hub.services.hub import Hub
+
+OWN_ID = frozenset({"id", EXTERNAL_ID})
+
+
+async def request_for(
+    hub: Hub,
+    sync: Sync,
+    capabilities: Capabilities,
+    *,
+    run: int = 0,
+    scope: Scope = Scope.ALL,
+    lens: Lens = Lens.LIVE,
+    audience: str = "",
+) -> PlanRequest:
+    """The plan of this sync as of now. `run` is 0 for one that is only looked at."""
+    return PlanRequest(
+        run=run,
+        sync=sync.id,
+        segment=sync.segment_id,
+        lens=lens,
+        purposes=sync.purposes,
+        mode=sync.mode,
+        key=capabilities.key,
+        fields=await _columns(hub, sync.fields),
+        scope=scope,
+        now=hub.clock.now(),
+        audience=audience or sync.audience,
+        resend=capabilities.snapshot,
+    )
+
+
+async def _columns(hub: Hub, fields: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The vendor's fields with the columns of their traits; a trait that nobody has had yet has no column to send."""
+    known = dict(await asyncio.to_thread(hub.engine.rows, "SELECT name, column_name FROM traits"))
+    columns = {field: EXTERNAL_ID if trait in OWN_ID else known.get(trait) for field, trait in fields.items()}
+    return tuple((field, column) for field, column in sorted(columns.items()) if column)
+
+
+def to_json(request: PlanRequest) -> dict[str, Any]:
+    return {**asdict(request), "now": request.now.isoformat()}
+
+
+def from_json(kept: Mapping[str, Any]) -> PlanRequest:
+    typed: dict[str, Any] = {
+        "lens": Lens(kept["lens"]),
+        "mode": SyncMode(kept["mode"]),
+        "scope": Scope(kept["scope"]),
+        "purposes": tuple(kept["purposes"]),
+        "fields": tuple((field, column) for field, column in kept["fields"]),
+        "now": datetime.fromisoformat(kept["now"]),
+    }
+    return PlanRequest(**{**kept, **typed})

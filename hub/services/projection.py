@@ -1,0 +1,80 @@
+"""Bringing the data plane up to the head of the ledger, so that whoever reads consent there reads all of it.
+
+Safe to stop at any point: each stretch of the ledger goes in together with the watermark that says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from weakref import WeakKeyDictionary
+
+import pyarrow as pa
+
+from hub.services.hub import Hub
+from hub.warehouse import consent
+from hub.warehouse.consent import Position
+from hub.warehouse.engine import Engine
+
+STRETCH = 200_000
+
+_turns: WeakKeyDictionary[Engine, asyncio.Lock] = WeakKeyDictionary()
+
+
+async def catch_up(hub: Hub) -> Position:
+    """The position of a projection that holds every entry which was in the ledger when this was called.
+
+    Where nothing is missing this costs one small read of each plane. Whoever comes while another call is catching up
+    waits for it, then looks again.
+    """
+    head, position = await asyncio.gather(hub.store.ledger.head(), asyncio.to_thread(consent.watermark, hub.engine))
+    return position if position.watermark == head else await _in_turn(hub)
+
+
+async def rebuild(hub: Hub) -> Position:
+    """Make the projection anew from the whole ledger, in one transaction. A restore must call it: entries recorded
+    since may carry numbers that the projection believes it knows."""
+    async with _turn(hub):
+        return await _rebuild(hub)
+
+
+async def _in_turn(hub: Hub) -> Position:
+    async with _turn(hub):
+        # In this order: the watermark never passes a head that is read after it, unless the ledger is an older copy.
+        position = await asyncio.to_thread(consent.watermark, hub.engine)
+        head = await hub.store.ledger.head()
+        if position.watermark > head:
+            return await _rebuild(hub)
+        while position.watermark < head:
+            entries = await hub.store.ledger.since(position.watermark, STRETCH)
+            position = await asyncio.to_thread(_take_in, hub.engine, entries)
+        return position
+
+
+def _turn(hub: Hub) -> asyncio.Lock:
+    return _turns.setdefault(hub.engine, asyncio.Lock())
+
+
+def _take_in(engine: Engine, entries: pa.Table) -> Position:
+    with engine.write() as tx:
+        consent.apply_entries(tx, entries)
+        return consent.watermark(tx)
+
+
+async def _rebuild(hub: Hub) -> Position:
+    loop = asyncio.get_running_loop()
+
+    def stretches() -> Iterator[pa.RecordBatch]:
+        seen = 0
+        while (
+            entries := asyncio.run_coroutine_threadsafe(hub.store.ledger.since(seen, STRETCH), loop).result()
+        ).num_rows:
+            yield from entries.to_batches()
+            seen = entries["seq"][-1].as_py()
+
+    def build() -> Position:
+        with hub.engine.write() as tx:
+            consent.rebuild(tx, pa.RecordBatchReader.from_batches(consent.ENTRIES, stretches()))
+            return consent.watermark(tx)
+
+    return await asyncio.to_thread(build)

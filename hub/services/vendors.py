@@ -1,0 +1,58 @@
+"""Connectors at work: one instance for each destination, for as long as its configuration stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from hub.core.records import Destination
+from hub.errors import ErrorCode, HubError, Problem
+from hub.plugins import ConnectorClass
+from hub.sdk.contract import Connector
+from hub.sdk.http import Http
+from hub.sdk.workspace import Workspace
+from hub.services.hub import Hub
+
+FILES = "files"
+
+
+class Vendors:
+    """Close it when done: it holds the one client that all connectors speak through."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._http = Http(hub.egress)
+        files = hub.settings.data / FILES
+        files.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._workspace = Workspace(files)
+        self._known: dict[int, tuple[int, Connector[Any]]] = {}
+
+    async def connect(self, destination: Destination) -> Connector[Any]:
+        """The destination's connector. HubError NOT_FOUND when it is not installed or disabled, INVALID when the
+        configuration no longer fits it, FORBIDDEN when its secrets cannot be opened."""
+        version, connector = self._known.get(destination.id, (0, None))
+        if connector is None or version != destination.version:
+            secrets = await self._hub.store.destinations.secrets(destination.id)
+            connector = self.build(self._hub.registry.find(destination.connector), {**destination.config, **secrets})
+            self._known[destination.id] = (destination.version, connector)
+        return connector
+
+    def build(self, connector: ConnectorClass, config: Mapping[str, Any]) -> Connector[Any]:
+        """A connector for a configuration that is not stored, as for a check. HubError INVALID names each bad field."""
+        try:
+            read = connector.Config.model_validate(dict(config))
+        except ValidationError as error:
+            raise HubError(
+                *(_problem(fault["loc"], fault["msg"]) for fault in error.errors(include_input=False))
+            ) from None
+        return connector(read, self._http, self._workspace)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> Problem:
+    path = tuple(str(part) for part in location)
+    return Problem(ErrorCode.INVALID, f"{'.'.join(path)}: {message}", ("config", *path))

@@ -1,0 +1,143 @@
+"""The worker: takes up whatever is queued or was interrupted, and queues what must happen by itself.
+
+Several runs go on side by side, so a slow destination holds up nobody else. Nothing rests on a signal alone: every
+minute, and at the start, the stores are asked what is to be done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import structlog
+
+from hub.core.records import Run, RunStatus
+from hub.logs import where
+from hub.services import metrics
+from hub.services.attending import attend
+from hub.services.course import GENERIC_FAILURE, Course, Desk
+from hub.services.hub import Hub
+from hub.services.reactions import Reactions
+from hub.services.retry import RetryPolicy
+from hub.services.vendors import Vendors
+from hub.store.runs import Claim, LeaseLost
+
+MOST_RUNS = 32
+LEASE_S = 20.0
+POLL_S = 1.0
+DRAIN_S = 8.0
+# How often a run may stumble over a fault of our own before it fails, and how long it rests each time.
+STUMBLES = 3
+REST_S = 2.0
+GARBAGE_THRESHOLD = 100_000
+
+log = structlog.get_logger()
+
+
+class Worker:
+    """`await Worker(hub).run()` works until `stop()`; then what is in flight ends within ten seconds."""
+
+    def __init__(self, hub: Hub, policy: RetryPolicy | None = None) -> None:
+        self._hub = hub
+        self._policy = policy or RetryPolicy()
+        self._owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._stopping = asyncio.Event()
+        self._courses: dict[asyncio.Task[None], Course] = {}
+        self._stumbles: dict[int, int] = {}
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        # People pass through by the million, and none of what is made for them holds a cycle: looking for cycles at
+        # Python's usual pace takes a third of a run.
+        gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
+        vendors = Vendors(self._hub)
+        self._desk = Desk(self._hub, vendors, policy=self._policy)
+        self._reactions = Reactions(self._hub, vendors)
+        if self._hub.engine.dialect == "duckdb":
+            # One process owns the data plane, so whoever held a lease before is dead.
+            await self._hub.store.runs.let_go_of_all()
+        loops = [asyncio.create_task(self._over_and_over(step)) for step in (self._claim, *self._reactions.steps)]
+        try:
+            await self._stopping.wait()
+        finally:
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+            await self._drain()
+            await vendors.close()
+
+    async def _over_and_over(self, step: Callable[[], Awaitable[None]]) -> None:
+        """A fault in one round, such as a database that restarts, must not end the work."""
+        while not self._stopping.is_set():
+            try:
+                await step()
+            except Exception as error:  # noqa: BLE001 - see above
+                log.error("worker stumbled", error_type=type(error).__name__, where=where(error))
+                await asyncio.sleep(POLL_S)
+
+    async def _claim(self) -> None:
+        queued = self._hub.signals.run_queued
+        queued.clear()
+        while len(self._courses) < MOST_RUNS:
+            claim = await self._hub.store.runs.claim(self._owner, self._hub.clock.now(), LEASE_S)
+            if claim is None:
+                break
+            self._begin(claim)
+        # Not `wait_for`, which may swallow a cancellation in Python 3.11.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_S):
+                await queued.wait()
+
+    def _begin(self, claim: Claim) -> None:
+        course = Course(self._desk, claim)
+        task = asyncio.create_task(self._take(course, claim))
+        self._courses[task] = course
+        task.add_done_callback(self._courses.pop)
+
+    async def _take(self, course: Course, claim: Claim) -> None:
+        run = claim.run
+        with metrics.ACTIVE_RUNS.track_inprogress():
+            try:
+                await attend(self._hub, course, claim, LEASE_S)
+            except LeaseLost:
+                log.warning("lease lost", run=run.id)
+            except Exception as error:  # noqa: BLE001 - a fault of ours in one run leaves the others alone
+                log.error("run stumbled", run=run.id, error_type=type(error).__name__, where=where(error))
+                await self._rest_or_fail(claim)
+            else:
+                await self._let_go(claim, course.run)
+        self._hub.signals.run_queued.set()
+        await self._reactions.after(course.run)
+
+    async def _let_go(self, claim: Claim, run: Run) -> None:
+        """A run that was drained is for whoever comes next; one that ended has given its place up."""
+        self._stumbles.pop(run.id, None)
+        if not run.status.ended and run.status is not RunStatus.WAITING_APPROVAL:
+            with suppress(LeaseLost):
+                await self._hub.store.runs.release(claim)
+
+    async def _rest_or_fail(self, claim: Claim) -> None:
+        runs, now, id = self._hub.store.runs, self._hub.clock.now(), claim.run.id
+        self._stumbles[id] = self._stumbles.get(id, 0) + 1
+        with suppress(LeaseLost):
+            if self._stumbles[id] >= STUMBLES:
+                await runs.finish(id, RunStatus.FAILED, now=now, failure=GENERIC_FAILURE, fence=claim.fence)
+                return
+            await asyncio.sleep(REST_S * self._stumbles[id])
+            await runs.release(claim)
+
+    async def _drain(self) -> None:
+        for course in self._courses.values():
+            course.drain()
+        tasks = list(self._courses)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=DRAIN_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)

@@ -1,0 +1,85 @@
+"""What an operator sets, from environment variables named `HUB_…`; every one has a safe default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from hub.errors import ErrorCode, HubError, Problem, refuse
+
+# Found in tutorials and example files: starting with one of these would only look protected.
+KNOWN_SECRETS = frozenset({"admin", "changeme", "change-me", "example", "hub", "password", "secret", "test", "token"})
+SHORTEST_TOKEN = 8
+
+Names = Annotated[frozenset[str], NoDecode]
+
+
+class Settings(BaseSettings):
+    """`HUB_DATA` is a directory; the two URLs default to files inside it."""
+
+    model_config = SettingsConfigDict(env_prefix="HUB_", frozen=True, extra="ignore")
+
+    data: Path = Field(Path("data"), description="Directory of the embedded stores, keys and run files.")
+    database_url: str = Field("", description="Control plane: sqlite:///PATH or postgresql://…")
+    warehouse_url: str = Field("", description="Data plane: duckdb:///PATH.")
+    admin_token: SecretStr | None = Field(None, description="Bootstrap token of the admin; made at first start.")
+    write_key: SecretStr | None = Field(None, description="Bootstrap key for the intake of events.")
+    secret_key: SecretStr | None = Field(None, description="Seals secrets: 32 bytes, base64 or hex.")
+    egress_allow: Names = Field(frozenset(), description="host:port pairs that may be private and plain http.")
+    connectors: Names | None = Field(None, description="Allow-list of connectors; all installed by default.")
+    memory_limit: str | None = Field(None, description="Memory limit of the engine, such as 4GB.")
+    threads: int | None = Field(None, ge=1, description="Threads of the engine; all cores by default.")
+    log_level: str = Field("info", pattern="(?i)^(debug|info|warning|error)$")
+
+    @field_validator("egress_allow", "connectors", mode="before")
+    @classmethod
+    def split_at_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return frozenset(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("admin_token", "write_key", mode="after")
+    @classmethod
+    def refuse_guessable(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        text = value.get_secret_value()
+        if len(text) < SHORTEST_TOKEN or text.strip().lower() in KNOWN_SECRETS or len(set(text)) < 4:
+            raise ValueError("is too short or well known: use a long random value, or unset it and one is made")
+        return value
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{(self.data / 'hub.db').absolute()}"
+
+    @property
+    def warehouse(self) -> str:
+        return self.warehouse_url or f"duckdb:///{(self.data / 'hub.duckdb').absolute()}"
+
+
+def read_settings() -> Settings:
+    """The settings of this process; HubError names each variable that cannot be used, never its value."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise HubError(*(_problem(tuple(e["loc"]), e["msg"]) for e in error.errors(include_input=False))) from None
+
+
+def duckdb_path(url: str) -> Path:
+    """The file behind a `duckdb:///PATH` URL."""
+    scheme, _, rest = url.partition(":///")
+    if scheme != "duckdb" or not rest:
+        raise refuse(
+            ErrorCode.UNSUPPORTED,
+            "HUB_WAREHOUSE_URL must be duckdb:///PATH.",
+            "HUB_WAREHOUSE_URL",
+        )
+    return Path(rest)
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> Problem:
+    variable = "HUB_" + str(location[0]).upper()
+    return Problem(ErrorCode.INVALID, f"{variable} {message.removeprefix('Value error, ')}.", (variable,))

@@ -1,0 +1,246 @@
+from orjson import loads
+from tortoise import fields, migrations
+from tortoise.fields.base import OnDelete
+from tortoise.fields.data import JSON_DUMPS
+from tortoise.migrations import operations as ops
+
+from hub.store.columns import Digest
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    operations = [
+        ops.CreateModel(
+            name="AdminToken",
+            fields=[
+                ("id", fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ("hash", fields.CharField(unique=True, max_length=64)),
+                ("created_at", fields.DatetimeField(auto_now=False, auto_now_add=True)),
+                ("revoked_at", fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={"table": "admin_token", "app": "hub", "pk_attr": "id"},
+            bases=["Model"],
+        ),
+        ops.CreateModel(
+            name="ConsentEntry",
+            fields=[
+                ("seq", fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ("identity", Digest(unique=True)),
+                ("subject", Digest()),
+                ("purpose", fields.TextField(unique=False)),
+                ("action", fields.CharField(max_length=20)),
+                ("source", fields.TextField(unique=False)),
+                ("evidence", fields.TextField(null=True, unique=False)),
+                ("effective_us", fields.BigIntField()),
+                ("recorded_us", fields.BigIntField()),
+                ("expires_us", fields.BigIntField(null=True)),
+                ("entry_id", fields.TextField(default="", unique=False)),
+                ("content_hash", Digest()),
+            ],
+            options={"table": "consent_entry", "app": "hub", "pk_attr": "seq"},
+            bases=["Model"],
+        ),
+        ops.CreateModel(
+            name="Destination",
+            fields=[
+                ("id", fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ("key", fields.CharField(unique=True, max_length=100)),
+                ("name", fields.CharField(max_length=300)),
+                ("connector", fields.CharField(max_length=100)),
+                ("config", fields.JSONField(default=dict, encoder=JSON_DUMPS, decoder=loads)),
+                ("secrets", fields.JSONField(default=dict, encoder=JSON_DUMPS, decoder=loads)),
+                ("paused", fields.BooleanField(default=False)),
+                ("paused_reason", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                ("version", fields.IntField(default=1)),
+            ],
+            options={"table": "destination", "app": "hub", "pk_attr": "id"},
+            bases=["Model"],
+        ),
+        ops.CreateModel(
+            name="Outbox",
+            fields=[
+                ("id", fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ("kind", fields.CharField(max_length=100)),
+                ("payload", fields.JSONField(encoder=JSON_DUMPS, decoder=loads)),
+                ("created_at", fields.DatetimeField(auto_now=False, auto_now_add=True)),
+            ],
+            options={"table": "outbox", "app": "hub", "pk_attr": "id"},
+            bases=["Model"],
+        ),
+        ops.CreateModel(
+            name="Purpose",
+            fields=[
+                ("id", fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ("key", fields.CharField(unique=True, max_length=100)),
+                ("name", fields.CharField(max_length=300)),
+                ("description", fields.TextField(default="", unique=False)),
+            ],
+            options={"table": "purpose", "app": "hub", "pk_attr": "id"},
+            bases=["Model"],
+        ),
+        ops.CreateModel(
+            name="Segment",
+            fields=[
+                ("id", fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ("key", fields.CharField(unique=True, max_length=100)),
+                ("name", fields.CharField(max_length=300)),
+                ("description", fields.TextField(default="", unique=False)),
+                ("rule", fields.TextField(unique=False)),
+                ("version", fields.IntField(default=1)),
+                ("created_at", fields.DatetimeField(auto_now=False, auto_now_add=True)),
+            ],
+            options={"table": "segment", "app": "hub", "pk_attr": "id"},
+            bases=["Model"],
+        ),
+        ops.CreateModel(
+            name="SegmentEvaluation",
+            fields=[
+                ("id", fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                (
+                    "segment",
+                    fields.ForeignKeyField(
+                        "hub.Segment",
+                        source_field="segment_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="evaluations",
+                        on_delete=OnDelete.CASCADE,
+                    ),
+                ),
+                ("lens", fields.CharField(max_length=20)),
+                ("version", fields.IntField()),
+                ("size", fields.BigIntField()),
+                ("entered", fields.BigIntField()),
+                ("left", fields.BigIntField()),
+                ("as_of", fields.DatetimeField(auto_now=False, auto_now_add=False)),
+                ("evaluated_at", fields.DatetimeField(auto_now=False, auto_now_add=False)),
+            ],
+            options={
+                "table": "segment_evaluation",
+                "app": "hub",
+                "unique_together": (("segment", "lens"),),
+                "pk_attr": "id",
+            },
+            bases=["Model"],
+        ),
+        ops.CreateModel(
+            name="SegmentVersion",
+            fields=[
+                ("id", fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                (
+                    "segment",
+                    fields.ForeignKeyField(
+                        "hub.Segment",
+                        source_field="segment_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="versions",
+                        on_delete=OnDelete.CASCADE,
+                    ),
+                ),
+                ("version", fields.IntField()),
+                ("name", fields.CharField(max_length=300)),
+                ("description", fields.TextField(default="", unique=False)),
+                ("rule", fields.TextField(unique=False)),
+                ("created_at", fields.DatetimeField(auto_now=False, auto_now_add=True)),
+            ],
+            options={
+                "table": "segment_version",
+                "app": "hub",
+                "unique_together": (("segment", "version"),),
+                "pk_attr": "id",
+            },
+            bases=["Model"],
+        ),
+        ops.CreateModel(
+            name="Sync",
+            fields=[
+                ("id", fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ("key", fields.CharField(unique=True, max_length=100)),
+                (
+                    "segment",
+                    fields.ForeignKeyField(
+                        "hub.Segment",
+                        source_field="segment_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="syncs",
+                        on_delete=OnDelete.RESTRICT,
+                    ),
+                ),
+                (
+                    "destination",
+                    fields.ForeignKeyField(
+                        "hub.Destination",
+                        source_field="destination_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="syncs",
+                        on_delete=OnDelete.RESTRICT,
+                    ),
+                ),
+                ("audience", fields.CharField(max_length=300)),
+                ("purposes", fields.JSONField(default=list, encoder=JSON_DUMPS, decoder=loads)),
+                ("mode", fields.CharField(max_length=20)),
+                ("schedule", fields.CharField(max_length=300)),
+                ("field_map", fields.JSONField(default=dict, encoder=JSON_DUMPS, decoder=loads)),
+                ("max_removal_share", fields.FloatField(default=0.3)),
+                ("paused", fields.BooleanField(default=False)),
+                ("version", fields.IntField(default=1)),
+            ],
+            options={"table": "sync", "app": "hub", "unique_together": (("audience", "destination"),), "pk_attr": "id"},
+            bases=["Model"],
+        ),
+        ops.CreateModel(
+            name="Run",
+            fields=[
+                ("id", fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                (
+                    "sync",
+                    fields.ForeignKeyField(
+                        "hub.Sync",
+                        source_field="sync_id",
+                        null=True,
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="runs",
+                        on_delete=OnDelete.SET_NULL,
+                    ),
+                ),
+                ("place", fields.CharField(null=True, max_length=400)),
+                ("cause", fields.CharField(max_length=20)),
+                ("scope", fields.CharField(max_length=20)),
+                ("audience", fields.CharField(default="", max_length=300)),
+                ("status", fields.CharField(db_index=True, max_length=20)),
+                ("as_of", fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+                ("watermark", fields.BigIntField(null=True)),
+                ("counts", fields.JSONField(default=dict, encoder=JSON_DUMPS, decoder=loads)),
+                ("withheld", fields.JSONField(default=dict, encoder=JSON_DUMPS, decoder=loads)),
+                ("plan", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                ("failure", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                ("cancel_requested", fields.BooleanField(default=False)),
+                ("lease_owner", fields.CharField(null=True, max_length=100)),
+                ("lease_expires_at", fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+                ("fence", fields.BigIntField(default=0)),
+                ("created_at", fields.DatetimeField(auto_now=False, auto_now_add=False)),
+                ("started_at", fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+                ("finished_at", fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={"table": "run", "app": "hub", "unique_together": (("sync", "place"),), "pk_attr": "id"},
+            bases=["Model"],
+        ),
+        ops.CreateModel(
+            name="WriteKey",
+            fields=[
+                ("id", fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ("name", fields.CharField(max_length=300)),
+                ("hash", fields.CharField(unique=True, max_length=64)),
+                ("created_at", fields.DatetimeField(auto_now=False, auto_now_add=True)),
+                ("last_used_at", fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+                ("revoked_at", fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={"table": "write_key", "app": "hub", "pk_attr": "id"},
+            bases=["Model"],
+        ),
+    ]

@@ -1,0 +1,188 @@
+"""The tables of the control plane. They stay inside the store, which hands out `hub.core.records`. Notes on them are
+comments, since Tortoise would write a docstring into the schema.
+
+Change one, then write the migration with `python -m hub.store.migrations`; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from tortoise import fields
+from tortoise.fields.base import OnDelete
+from tortoise.models import Model
+
+from hub.store.columns import Digest
+
+KEY = 100
+NAME = 300
+
+
+class Purpose(Model):
+    id = fields.BigIntField(primary_key=True)
+    key = fields.CharField(KEY, unique=True)
+    name = fields.CharField(NAME)
+    description = fields.TextField(default="")
+
+    class Meta:
+        table = "purpose"
+
+
+class Segment(Model):
+    id = fields.BigIntField(primary_key=True)
+    key = fields.CharField(KEY, unique=True)
+    name = fields.CharField(NAME)
+    description = fields.TextField(default="")
+    rule = fields.TextField()
+    version = fields.IntField(default=1)
+    created_at = fields.DatetimeField(auto_now_add=True)
+
+    class Meta:
+        table = "segment"
+
+
+# What a segment was at each of its versions, the one in force included.
+class SegmentVersion(Model):
+    id = fields.BigIntField(primary_key=True)
+    segment = fields.ForeignKeyField("hub.Segment", related_name="versions", on_delete=OnDelete.CASCADE)
+    version = fields.IntField()
+    name = fields.CharField(NAME)
+    description = fields.TextField(default="")
+    rule = fields.TextField()
+    created_at = fields.DatetimeField(auto_now_add=True)
+
+    class Meta:
+        table = "segment_version"
+        unique_together = (("segment", "version"),)
+
+
+# The newest evaluation under each lens; `version` is the segment's that was evaluated.
+class SegmentEvaluation(Model):
+    id = fields.BigIntField(primary_key=True)
+    segment = fields.ForeignKeyField("hub.Segment", related_name="evaluations", on_delete=OnDelete.CASCADE)
+    lens = fields.CharField(20)
+    version = fields.IntField()
+    size = fields.BigIntField()
+    entered = fields.BigIntField()
+    left = fields.BigIntField()
+    as_of = fields.DatetimeField()
+    evaluated_at = fields.DatetimeField()
+
+    class Meta:
+        table = "segment_evaluation"
+        unique_together = (("segment", "lens"),)
+
+
+# `secrets` maps each secret field of the configuration to its sealed value.
+class Destination(Model):
+    id = fields.BigIntField(primary_key=True)
+    key = fields.CharField(KEY, unique=True)
+    name = fields.CharField(NAME)
+    connector = fields.CharField(KEY)
+    config = fields.JSONField(default=dict)
+    secrets = fields.JSONField(default=dict)
+    paused = fields.BooleanField(default=False)
+    paused_reason = fields.JSONField(null=True)
+    version = fields.IntField(default=1)
+
+    class Meta:
+        table = "destination"
+
+
+class Sync(Model):
+    id = fields.BigIntField(primary_key=True)
+    key = fields.CharField(KEY, unique=True)
+    segment = fields.ForeignKeyField("hub.Segment", related_name="syncs", on_delete=OnDelete.RESTRICT)
+    destination = fields.ForeignKeyField("hub.Destination", related_name="syncs", on_delete=OnDelete.RESTRICT)
+    audience = fields.CharField(NAME)
+    purposes = fields.JSONField(default=list)
+    mode = fields.CharField(20)
+    schedule = fields.CharField(NAME)
+    field_map = fields.JSONField(default=dict)
+    max_removal_share = fields.FloatField(default=0.3)
+    paused = fields.BooleanField(default=False)
+    version = fields.IntField(default=1)
+
+    class Meta:
+        table = "sync"
+        unique_together = (("audience", "destination"),)
+
+
+# `place` is what a run holds of its sync, unique while it holds it: next in line, or under way; see `runs`.
+class Run(Model):
+    id = fields.BigIntField(primary_key=True)
+    sync = fields.ForeignKeyField("hub.Sync", related_name="runs", null=True, on_delete=OnDelete.SET_NULL)
+    place = fields.CharField(NAME + KEY, null=True)
+    cause = fields.CharField(20)
+    scope = fields.CharField(20)
+    audience = fields.CharField(NAME, default="")
+    status = fields.CharField(20, db_index=True)
+    as_of = fields.DatetimeField(null=True)
+    watermark = fields.BigIntField(null=True)
+    counts = fields.JSONField(default=dict)
+    withheld = fields.JSONField(default=dict)
+    plan = fields.JSONField(null=True)
+    failure = fields.JSONField(null=True)
+    cancel_requested = fields.BooleanField(default=False)
+    lease_owner = fields.CharField(KEY, null=True)
+    lease_expires_at = fields.DatetimeField(null=True)
+    fence = fields.BigIntField(default=0)
+    created_at = fields.DatetimeField()
+    started_at = fields.DatetimeField(null=True)
+    finished_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "run"
+        unique_together = (("sync", "place"),)
+
+
+# The ledger. Triggers refuse any change of a row once it stands. Times are microseconds since 1970, in UTC;
+# `identity` is what makes an entry the same as one before: its entry id, or else its content.
+class ConsentEntry(Model):
+    seq = fields.BigIntField(primary_key=True)
+    identity = Digest(unique=True)
+    subject = Digest()
+    purpose = fields.TextField()
+    action = fields.CharField(20)
+    source = fields.TextField()
+    evidence = fields.TextField(null=True)
+    effective_us = fields.BigIntField()
+    recorded_us = fields.BigIntField()
+    expires_us = fields.BigIntField(null=True)
+    entry_id = fields.TextField(default="")
+    content_hash = Digest()
+
+    class Meta:
+        table = "consent_entry"
+
+
+# What the data plane has yet to be told: written in the transaction that made it true, gone once applied.
+class Outbox(Model):
+    id = fields.BigIntField(primary_key=True)
+    kind = fields.CharField(KEY)
+    payload = fields.JSONField()
+    created_at = fields.DatetimeField(auto_now_add=True)
+
+    class Meta:
+        table = "outbox"
+
+
+# `hash` is the hex SHA-256 of the token, which is nowhere stored.
+class AdminToken(Model):
+    id = fields.BigIntField(primary_key=True)
+    hash = fields.CharField(64, unique=True)
+    created_at = fields.DatetimeField(auto_now_add=True)
+    revoked_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "admin_token"
+
+
+class WriteKey(Model):
+    id = fields.BigIntField(primary_key=True)
+    name = fields.CharField(NAME)
+    hash = fields.CharField(64, unique=True)
+    created_at = fields.DatetimeField(auto_now_add=True)
+    last_used_at = fields.DatetimeField(null=True)
+    revoked_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "write_key"

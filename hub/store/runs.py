@@ -1,0 +1,304 @@
+"""Runs: who waits, who works on what, and what came of it.
+
+A run holds a place of its sync, and the database lets one run hold each: `next …` while it waits in line, then the lane
+it runs in. Removals of people who may no longer be sent have a lane of their own, beside everything else. So a sync has
+one run under way and one follow-up, whoever asks and however many workers there are.
+
+A worker that claims a run gets a `Claim` with a fence. Every write that carries a fence fails with `LeaseLost` once
+another worker has claimed the run, so that one that slept too long writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from tortoise.expressions import F, Q, Subquery
+
+from hub.core.records import Run, RunCause, RunCounts, RunStatus, Scope, WithheldReason
+from hub.errors import ErrorCode, HubError, Problem, refuse
+from hub.store import models, problems
+from hub.store.database import stored
+from hub.store.repository import Repository
+
+URGENT, ORDINARY = "urgent", "ordinary"
+WORKABLE = [status.value for status in (RunStatus.QUEUED, RunStatus.PLANNING, RunStatus.RUNNING)]
+ENDED = [status.value for status in RunStatus if status.ended]
+# What is removed for good goes out though the sync is paused.
+IN_SPITE_OF_PAUSE = [Scope.WITHDRAWN.value, Scope.EMPTY.value, Scope.REPEAT.value]
+TRIES = 5
+
+
+class LeaseLost(Exception):  # noqa: N818 - what happened, as a worker says it
+    """Another worker has the run, or it ended: write nothing more about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A run that is this worker's until `expires_at`. `plan` is what `save_plan` kept, None before planning."""
+
+    run: Run
+    owner: str
+    fence: int
+    expires_at: datetime
+    plan: dict[str, Any] | None
+
+
+class Runs(Repository[Run]):
+    """Pages of runs are newest first."""
+
+    model, noun = models.Run, "run"
+
+    async def _records(self, rows: Sequence[models.Run]) -> list[Run]:
+        return [_run(row) for row in rows]
+
+    @stored
+    async def queue(
+        self,
+        sync_id: int,
+        cause: RunCause,
+        *,
+        now: datetime,
+        as_of: datetime | None = None,
+        scope: Scope = Scope.ALL,
+        audience: str = "",
+    ) -> Run:
+        """The run that will do this: a new one, or the one already waiting in line, with these newest arguments.
+
+        One that waits to try the refused again stays so, since it does all that ALL does."""
+        waiting = models.Run.filter(sync_id=sync_id, place=_next_place(scope, audience))
+        for last in (False,) * (TRIES - 1) + (True,):
+            if row := await waiting.first():
+                if scope is Scope.REPEAT:
+                    # Whatever waits does this as well.
+                    return await self._one(row.id)
+                kept = row.scope if row.scope == Scope.RETRY_REJECTED.value else scope.value
+                if await waiting.filter(id=row.id).update(cause=cause.value, scope=kept, as_of=as_of):
+                    return await self._one(row.id)
+            try:
+                return await self._create(sync_id, cause, now=now, as_of=as_of, scope=scope, audience=audience)
+            except HubError:
+                # Another has queued one in between: renew theirs. Unless it is the sync that is gone.
+                if last:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _create(
+        self, sync_id: int, cause: RunCause, *, now: datetime, as_of: datetime | None, scope: Scope, audience: str
+    ) -> Run:
+        async with self._database.transaction():
+            row = await models.Run.create(
+                sync_id=sync_id,
+                place=_next_place(scope, audience),
+                cause=cause.value,
+                scope=scope.value,
+                audience=audience,
+                status=RunStatus.QUEUED.value,
+                as_of=as_of,
+                created_at=now,
+            )
+        return await self._one(row.id)
+
+    @stored
+    async def claim(self, owner: str, now: datetime, lease_s: float) -> Claim | None:
+        """The next run to work on, this owner's for `lease_s` seconds; None when there is nothing to do.
+
+        Interrupted runs, whose lease ran out, come before new ones, and urgent ones before all. Nothing is claimed for
+        a paused destination, nor for a paused sync unless it removes people for good."""
+        for _ in range(TRIES):
+            try:
+                async with self._database.transaction():
+                    return await self._claim(URGENT, owner, now, lease_s) or await self._claim(
+                        ORDINARY, owner, now, lease_s
+                    )
+            except HubError as error:
+                # Another worker took the lane at the same instant.
+                if error.code is not ErrorCode.CONFLICT:
+                    raise
+        return None
+
+    async def _claim(self, lane: str, owner: str, now: datetime, lease_s: float) -> Claim | None:
+        for row in await _claimable(lane, now):
+            taken = models.Run.filter(id=row.id, fence=row.fence)
+            until = now + timedelta(seconds=lease_s)
+            if await taken.update(place=lane, lease_owner=owner, lease_expires_at=until, fence=F("fence") + 1):
+                return await _claim_of(row.id)
+        return None
+
+    @stored
+    async def heartbeat(self, claim: Claim, now: datetime, lease_s: float) -> Claim:
+        """Keep the run for another `lease_s` seconds and read it again, with `cancel_requested`. Raises LeaseLost."""
+        await self._write(claim.run.id, claim.fence, lease_expires_at=now + timedelta(seconds=lease_s))
+        return await _claim_of(claim.run.id)
+
+    @stored
+    async def release(self, claim: Claim, *, not_before: datetime | None = None) -> None:
+        """Let another worker go on with the run, from `not_before` on. Raises LeaseLost."""
+        await self._write(claim.run.id, claim.fence, lease_owner=None, lease_expires_at=not_before)
+
+    @stored
+    async def let_go_of_all(self) -> None:
+        """End every lease: for the one process that owns the data plane, where whoever held one before is dead."""
+        await models.Run.exclude(status__in=ENDED).update(lease_owner=None, lease_expires_at=None)
+
+    @stored
+    async def set_status(self, id: int, status: RunStatus, *, now: datetime, fence: int | None = None) -> Run:
+        """Move a run on; for the last step see `finish`. The first move sets `started_at`. Raises LeaseLost."""
+        async with self._database.transaction():
+            await self._write(id, fence, status=status.value)
+            await models.Run.filter(id=id, started_at=None).update(started_at=now)
+        return await self._one(id)
+
+    @stored
+    async def save_plan(
+        self,
+        id: int,
+        plan: Mapping[str, Any],
+        *,
+        watermark: int,
+        counts: RunCounts,
+        withheld: Mapping[WithheldReason, int],
+        fence: int | None = None,
+    ) -> Run:
+        """Keep what was planned; `plan` is any JSON, found again in `Claim.plan`. Raises LeaseLost."""
+        numbers = _numbers(counts, withheld)
+        await self._write(id, fence, plan=dict(plan), watermark=watermark, **numbers)
+        return await self._one(id)
+
+    @stored
+    async def plan(self, id: int) -> dict[str, Any] | None:
+        """What `save_plan` kept."""
+        found = await models.Run.filter(id=id).first()
+        return found.plan if found else None  # type: ignore[return-value]
+
+    @stored
+    async def save_counts(
+        self, id: int, counts: RunCounts, withheld: Mapping[WithheldReason, int], *, fence: int | None = None
+    ) -> Run:
+        """Keep how far the run is. Raises LeaseLost."""
+        await self._write(id, fence, **_numbers(counts, withheld))
+        return await self._one(id)
+
+    @stored
+    async def approve(self, id: int) -> Run:
+        """A run that waits for approval may go on; HubError CONFLICT when it does not wait for it."""
+        waiting = models.Run.filter(id=id, status=RunStatus.WAITING_APPROVAL.value)
+        if not await waiting.update(status=RunStatus.QUEUED.value, lease_owner=None, lease_expires_at=None):
+            status = (await self._one(id)).status
+            raise refuse(ErrorCode.CONFLICT, f"The run is {status}: only one that waits can be approved.", "id")
+        return await self._one(id)
+
+    @stored
+    async def request_cancel(self, id: int, *, now: datetime) -> Run:
+        """Ask for the run to stop. One that nobody works on ends at once; one under way is stopped by its worker; one
+        that has ended stays as it is."""
+        await models.Run.filter(id=id).exclude(status__in=ENDED).update(cancel_requested=True)
+        idle = Q(place__startswith="next ") | Q(status=RunStatus.WAITING_APPROVAL.value)
+        ending = _ending(RunStatus.CANCELLED, now)
+        await models.Run.filter(idle, id=id).exclude(status__in=ENDED).update(**ending)
+        return await self._one(id)
+
+    @stored
+    async def finish(
+        self,
+        id: int,
+        status: RunStatus,
+        *,
+        now: datetime,
+        counts: RunCounts | None = None,
+        withheld: Mapping[WithheldReason, int] | None = None,
+        failure: Problem | None = None,
+        fence: int | None = None,
+    ) -> Run:
+        """End the run and give its place to the next; counts that are not given stay. Raises LeaseLost."""
+        numbers = {} if counts is None else _numbers(counts, withheld or {})
+        await self._write(id, fence, failure=problems.to_json(failure), **numbers, **_ending(status, now))
+        return await self._one(id)
+
+    @stored
+    async def active_for(self, sync_id: int) -> list[Run]:
+        """The sync's runs that have not ended, oldest first: under way, waiting for approval, in line."""
+        return await self._records(await models.Run.filter(sync_id=sync_id).exclude(status__in=ENDED).order_by("id"))
+
+    @stored
+    async def page(self, first: int, after_id: int | None = None) -> list[Run]:
+        """At most `first` older than that id, newest first."""
+        return await self._records(await _older(models.Run.all(), after_id).limit(first))
+
+    @stored
+    async def of_sync(self, sync_id: int, first: int, after_id: int | None = None) -> list[Run]:
+        """At most `first` of the sync's runs older than that id, newest first."""
+        return await self._records(await _older(models.Run.filter(sync_id=sync_id), after_id).limit(first))
+
+    @stored
+    async def count_of_sync(self, sync_id: int) -> int:
+        return await models.Run.filter(sync_id=sync_id).count()
+
+    async def _write(self, id: int, fence: int | None, **changes: Any) -> None:
+        """Change a run that has not ended, if the fence still is the one given."""
+        rows = models.Run.filter(id=id).exclude(status__in=ENDED)
+        if not await (rows if fence is None else rows.filter(fence=fence)).update(**changes):
+            raise LeaseLost(f"run {id} has ended or is another worker's")
+
+
+async def _claimable(lane: str, now: datetime) -> list[models.Run]:
+    """The oldest run that may be claimed in this lane; locked, on PostgreSQL, against other workers."""
+    under_way = models.Run.filter(place=lane, sync_id__isnull=False).values("sync_id")
+    in_line = Q(place__startswith=f"next {lane}") & Q(sync_id__not_in=Subquery(under_way))
+    unleased = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=now)
+    may_send = Q(sync__paused=False) | Q(scope__in=IN_SPITE_OF_PAUSE)
+    rows = models.Run.filter(Q(place=lane) | in_line, unleased, may_send, status__in=WORKABLE)
+    open_for = rows.filter(sync__destination__paused=False).order_by("id").limit(1)
+    return await open_for.select_for_update(skip_locked=True, of=("run",))
+
+
+async def _claim_of(id: int) -> Claim:
+    row = await models.Run.get(id=id)
+    return Claim(_run(row), row.lease_owner or "", row.fence, row.lease_expires_at, row.plan)  # type: ignore[arg-type]
+
+
+def _older(rows: Any, after_id: int | None) -> Any:
+    return (rows if after_id is None else rows.filter(id__lt=after_id)).order_by("-id")
+
+
+def _next_place(scope: Scope, audience: str) -> str:
+    if scope is Scope.WITHDRAWN:
+        return f"next {URGENT}"
+    # To empty an audience is never merged with filling one.
+    return f"next {ORDINARY} empty {audience}" if scope is Scope.EMPTY else f"next {ORDINARY}"
+
+
+def _ending(status: RunStatus, now: datetime) -> dict[str, Any]:
+    return {
+        "status": status.value,
+        "finished_at": now,
+        "place": None,
+        "lease_owner": None,
+        "lease_expires_at": None,
+    }
+
+
+def _numbers(counts: RunCounts, withheld: Mapping[WithheldReason, int]) -> dict[str, Any]:
+    return {"counts": asdict(counts), "withheld": {reason.value: count for reason, count in withheld.items()}}
+
+
+def _run(row: Any) -> Run:
+    return Run(
+        id=row.id,
+        sync_id=row.sync_id,
+        cause=RunCause(row.cause),
+        status=RunStatus(row.status),
+        counts=RunCounts(**row.counts),
+        withheld={WithheldReason(reason): count for reason, count in row.withheld.items()},
+        as_of=row.as_of,
+        watermark=row.watermark,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        failure=problems.from_json(row.failure),
+        cancel_requested=row.cancel_requested,
+        scope=Scope(row.scope),
+        audience=row.audience,
+    )

@@ -1,0 +1,208 @@
+"""The one statement that decides a plan: desired against delivered, every member and every delivered key once.
+
+A member who is there already, just so, is the one case that gives no row: whoever is not in it is unchanged.
+
+A run writes what it says and a preview only counts it, so that the two never disagree. Reasons for withholding, the
+first that holds: NO_CONSENT (the member's own), NO_IDENTIFIER, SHARED_IDENTIFIER (another holder of the same key may
+not be sent, or stands for all of them), SUPPRESSED (the vendor's word), MODE.
+
+Columns: pid, external_id, key, op, reason, allowed_until, shared. `op` is one of `Op`,
+`rejected` (refused before with the very same payload) or `withheld`. `shared`: other profiles hold the key as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from hub.core.planning import EXTERNAL_ID, PlanRequest
+from hub.core.records import Scope, SyncMode
+from hub.warehouse.engine import Reader
+
+
+class Statement(NamedTuple):
+    sql: str
+    params: dict[str, Any]
+
+
+def decision(reader: Reader, request: PlanRequest) -> Statement:
+    """The statement for this request; the catalogue is asked which column holds the newest identifier."""
+    shared = not is_own(request.key)
+    values = [f"value{n}" for n in range(len(request.fields))]
+    sql = _DECISION.format(
+        allowed=allowed(request),
+        key=key_column(reader, request.key),
+        traits="".join(f", p.{column} AS {name}" for name, column in zip(values, traits_of(request), strict=True)),
+        fingerprint=fingerprint(f"w.{name}" for name in values),
+        carried="".join(f", c.{name}" for name in values),
+        whole="" if is_whole(request.scope) else "AND FALSE",
+        due="AND again = 'remove' AND late_until <= $now" if request.scope is Scope.REPEAT else "",
+        sharers=_SHARERS if shared else _NO_SHARERS,
+        barred=_BARRED if shared else _NO_BARRED,
+        member=_member(request),
+        reason=_reason(request),
+        gone=_gone(request),
+    )
+    params: dict[str, Any] = {
+        "segment": request.segment,
+        "lens": request.lens.value,
+        "sync": request.sync,
+        "audience": request.audience,
+        "mapping": mapping(request),
+        **consent_params(request, request.now),
+    }
+    return Statement(sql, {**params, "kind": request.key} if shared else params)
+
+
+def naive(moment: datetime) -> datetime:
+    """As the data plane keeps time: in UTC, without a zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def is_own(key: str) -> bool:
+    """Whether the vendor knows people by our own id, of which every profile has exactly one."""
+    return key in {EXTERNAL_ID, "id"}
+
+
+def key_column(reader: Reader, key: str) -> str:
+    """Where a profile (`p`) keeps the vendor key: the trait of an identifier kind holds its newest, or nothing."""
+    if is_own(key):
+        return "p.external_id"
+    found = reader.rows("SELECT column_name FROM traits WHERE name = $name", {"name": key})
+    return f"p.{quoted(found[0][0])}" if found else "CAST(NULL AS VARCHAR)"
+
+
+def allowed(request: PlanRequest, among: str = "TRUE") -> str:
+    """The people who may be sent for all purposes (`pid`), and until when (`until`, null for no end).
+
+    Takes the parameters of `consent_params`; `among` narrows whom to look at.
+    """
+    names = ", ".join(f"$purpose{n}" for n in range(len(request.purposes))) or "NULL"
+    standing = (
+        f"FROM consent WHERE {among} AND purpose IN ({names}) AND state = 'GRANTED' "
+        "AND (expires_at IS NULL OR expires_at > $now)"
+    )
+    if len(request.purposes) == 1:
+        return f"SELECT pid, expires_at AS until {standing}"
+    all_of_them = f"HAVING count(DISTINCT purpose) = {len(request.purposes)}"
+    return f"SELECT pid, min(expires_at) AS until {standing} GROUP BY pid {all_of_them}"
+
+
+def consent_params(request: PlanRequest, now: datetime) -> dict[str, Any]:
+    return {"now": naive(now), **{f"purpose{n}": purpose for n, purpose in enumerate(request.purposes)}}
+
+
+def mapping(request: PlanRequest) -> str:
+    """Which field comes from which trait, as text: a changed mapping changes every fingerprint."""
+    return ";".join(f"{len(field)}:{field}={column}" for field, column in sorted(request.fields))
+
+
+def fingerprint(columns: Iterable[str]) -> str:
+    """MD5 over the values of these columns and `$mapping`, in the order of `traits_of`; control characters keep
+    neighbours apart and missing from empty."""
+    parts = "".join(f", chr(31), coalesce(CAST({column} AS VARCHAR), chr(30))" for column in columns)
+    return f"md5(concat(CAST($mapping AS VARCHAR){parts}))"
+
+
+def traits_of(request: PlanRequest) -> list[str]:
+    """The columns of a profile that the payload is made of, quoted, one for each field in the order of their names."""
+    return [quoted(column) for _, column in sorted(request.fields)]
+
+
+def is_whole(scope: Scope) -> bool:
+    """Whether a plan of this scope is about the members at all, or only about those delivered."""
+    return scope in {Scope.ALL, Scope.RETRY_REJECTED}
+
+
+def _member(request: PlanRequest) -> str:
+    """What is to be done about a member who may be sent: `payload` is theirs now, `held_payload` the one there."""
+    if request.mode is SyncMode.REMOVE_ONLY:
+        return "WHEN state = 'present' THEN 'unchanged' ELSE 'withheld'"
+    refused = "" if request.scope is Scope.RETRY_REJECTED else "WHEN refused = payload THEN 'rejected'"
+    unchanged = "keep" if request.resend or request.mode is SyncMode.REPLACE else "unchanged"
+    same = "held_payload = payload AND held_pid = pid AND (again IS NULL OR late_until > $now)"
+    return (
+        f"WHEN state IS NULL THEN 'add' {refused} WHEN state <> 'present' THEN 'add' "
+        f"WHEN {same} THEN '{unchanged}' ELSE 'update'"
+    )
+
+
+def _reason(request: PlanRequest) -> str:
+    if request.scope is Scope.EMPTY:
+        return "'emptied'"
+    barred = "a.pid IS NULL OR b.key IS NOT NULL"
+    return f"CASE WHEN {barred} THEN 'withdrawn' WHEN w.pid IS NOT NULL THEN 'moved' ELSE 'leaver' END"
+
+
+def _gone(request: PlanRequest) -> str:
+    """Which delivered keys that nobody is wanted under are removed: `l` is the key, `reason` already found."""
+    if request.scope is Scope.WITHDRAWN:
+        return "AND reason = 'withdrawn'"
+    if request.mode is SyncMode.ADD_ONLY and request.scope not in {Scope.EMPTY, Scope.REPEAT}:
+        return "AND reason <> 'leaver'"
+    return ""
+
+
+# What may be at the vendor has a fingerprint in `delivered`. A key whose remove was acknowledged while an unanswered
+# add may still land waits for that add's deadline (`again`), then is removed once more.
+_DECISION = """
+WITH allowed AS ({allowed}),
+held AS (SELECT key, pid, external_id, fingerprint, refused, state, late_until, again FROM delivered
+  WHERE sync = $sync AND audience = $audience {due}),
+members AS (
+  SELECT p.pid, p.external_id, {key} AS key, a.pid IS NOT NULL AS allowed, a.until{traits}
+  FROM memberships m JOIN profiles p ON p.pid = m.pid LEFT JOIN allowed a ON a.pid = m.pid
+  WHERE m.segment = $segment AND m.lens = $lens {whole}),
+sharers AS ({sharers}),
+wanted AS (
+  SELECT c.pid, c.external_id, c.key, s.key IS NOT NULL AS shared, least(c.until, s.until) AS until{carried},
+    CASE WHEN NOT c.allowed THEN 'NO_CONSENT' WHEN c.key IS NULL THEN 'NO_IDENTIFIER'
+      WHEN s.blocked OR c.pid <> s.first THEN 'SHARED_IDENTIFIER' END AS withheld
+  FROM members c LEFT JOIN sharers s ON s.key = c.key),
+paired AS (
+  SELECT w.pid, w.external_id, w.key, w.shared, w.until, w.withheld, d.key AS held_key, d.pid AS held_pid,
+    d.external_id AS held_as, d.fingerprint AS held_payload, d.refused, d.state, d.late_until, d.again,
+    CASE WHEN w.pid IS NOT NULL AND d.key IS NOT NULL THEN {fingerprint} END AS payload
+  FROM (SELECT *, CASE WHEN withheld IS NULL THEN key END AS wanted_key FROM wanted) w
+  FULL OUTER JOIN held d ON d.key = w.wanted_key),
+judged AS (
+  SELECT * FROM (SELECT pid, external_id, key, shared, until, held_key, held_pid, held_as,
+    CASE WHEN pid IS NULL THEN
+        CASE WHEN held_payload IS NULL OR (again = 'remove' AND late_until > $now) THEN 'absent' ELSE 'gone' END
+      WHEN withheld IS NOT NULL OR state = 'suppressed' THEN 'withheld' {member} END AS op,
+    coalesce(withheld, CASE WHEN state = 'suppressed' THEN 'SUPPRESSED' ELSE 'MODE' END) AS why
+  FROM paired) j WHERE op NOT IN ('unchanged', 'absent')),
+gone AS (SELECT held_key AS key, held_pid AS pid, held_as AS external_id FROM judged WHERE op = 'gone'),
+barred AS ({barred}),
+leaving AS (
+  SELECT l.pid, l.external_id, l.key, {reason} AS reason
+  FROM gone l LEFT JOIN allowed a ON a.pid = l.pid LEFT JOIN barred b ON b.key = l.key
+  LEFT JOIN (SELECT pid FROM wanted WHERE withheld IS NULL) w ON w.pid = l.pid)
+SELECT pid, external_id, key, op, CASE WHEN op = 'withheld' THEN why END AS reason,
+  until AS allowed_until, shared FROM judged WHERE op <> 'gone'
+UNION ALL
+SELECT pid, external_id, key, 'remove', reason, NULL, FALSE FROM leaving WHERE TRUE {gone}
+"""
+
+# Who shares comes first, by name, lest an engine look up everybody's consent for the sake of a few.
+_SHARERS = """
+  WITH others AS MATERIALIZED (
+    SELECT i.value AS key, i.pid, c.pid AS member FROM members c
+    JOIN identifiers i ON i.value = c.key AND i.kind = $kind AND i.pid <> c.pid WHERE c.allowed)
+  SELECT o.key, bool_or(a.pid IS NULL) AS blocked, min(a.until) AS until, min(o.member) AS first
+  FROM others o LEFT JOIN allowed a ON a.pid = o.pid GROUP BY o.key"""
+
+_NO_SHARERS = """
+  SELECT CAST(NULL AS VARCHAR) AS key, FALSE AS blocked, CAST(NULL AS TIMESTAMP) AS until, 0 AS first WHERE FALSE"""
+
+_BARRED = """
+  WITH holders AS MATERIALIZED (
+    SELECT i.value AS key, i.pid FROM gone l JOIN identifiers i ON i.value = l.key AND i.kind = $kind)
+  SELECT DISTINCT h.key FROM holders h LEFT JOIN allowed a ON a.pid = h.pid WHERE a.pid IS NULL"""
+
+_NO_BARRED = "SELECT CAST(NULL AS VARCHAR) AS key WHERE FALSE"

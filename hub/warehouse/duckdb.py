@@ -1,0 +1,200 @@
+"""The embedded engine: one DuckDB file, owned by one process, many reading threads and one writer at a time.
+
+Once open, the database reaches no file but its own and its spill directory, loads no extension, and its settings
+are locked; data comes in as Arrow, never by a path inside a statement.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from hub.errors import ErrorCode, HubError, refuse
+from hub.warehouse.engine import Params
+
+NOTHING: Mapping[str, Any] = {}
+MEMORY = ":memory:"
+
+LOCKS = (
+    # Timestamps are UTC-naive everywhere; a cast from text with an offset goes through TIMESTAMPTZ in this zone.
+    "SET TimeZone = 'UTC'",
+    "SET enable_external_access = false",
+    "SET lock_configuration = true",
+)
+
+
+def open_duckdb(path: str | Path, memory_limit: str | None = None, threads: int | None = None) -> DuckDbEngine:
+    """Open or create the file (`:memory:` for none); `memory_limit` as DuckDB writes it, such as `4GB`.
+
+    Raises CONFLICT if another process owns the file, INVALID if it is not a DuckDB file this version reads.
+    """
+    # Rows come in on threads of their own, and Arrow's own allocator would keep what each of them held.
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        root = duckdb.connect(str(path), config=_settings(path, memory_limit, threads))
+        for statement in LOCKS:
+            root.execute(statement)
+    except (duckdb.Error, RuntimeError) as problem:
+        raise _refusal(problem) from problem
+    return DuckDbEngine(root, Path(path))
+
+
+def _settings(path: str | Path, memory_limit: str | None, threads: int | None) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "allow_community_extensions": "false",
+        "python_enable_replacements": "false",
+        # Nothing here relies on the order of rows in a table, and keeping it costs memory on every large insert.
+        "preserve_insertion_order": "false",
+    }
+    if str(path) != MEMORY:
+        settings["temp_directory"] = str(Path(path).absolute().parent / "spill")
+    if memory_limit:
+        settings["memory_limit"] = memory_limit
+    if threads:
+        settings["threads"] = threads
+    return settings
+
+
+def _refusal(problem: Exception) -> HubError:
+    text = str(problem)
+    if "Could not set lock" in text or "being used by another process" in text:
+        return refuse(
+            ErrorCode.CONFLICT,
+            "Another process has the data plane open, and DuckDB allows one: use that running hub by setting HUB_URL "
+            "(and HUB_TOKEN), or stop it first.",
+            suggestion="HUB_URL",
+        )
+    if "memory_limit" in text or "Memory" in text or "memory" in text:
+        return refuse(ErrorCode.INVALID, "HUB_MEMORY_LIMIT must be a size such as 4GB.", "HUB_MEMORY_LIMIT")
+    return refuse(
+        ErrorCode.INVALID,
+        "The data plane's file cannot be opened: it is not a DuckDB database, was written by a newer version, "
+        "or its directory cannot be written to.",
+        "HUB_WAREHOUSE_URL",
+    )
+
+
+class DuckDbReader:
+    """Reads on a connection of its own per call, so that any number of threads may ask at once."""
+
+    dialect = "duckdb"
+
+    def __init__(self, root: duckdb.DuckDBPyConnection) -> None:
+        self._root = root
+
+    @contextmanager
+    def _asking(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        connection = self._root.cursor()
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def query(self, sql: str, params: Params = NOTHING) -> pa.Table:
+        with self._asking() as connection:
+            return connection.sql(sql, params=dict(params)).to_arrow_table()
+
+    def rows(self, sql: str, params: Params = NOTHING) -> list[tuple[Any, ...]]:
+        with self._asking() as connection:
+            return connection.execute(sql, dict(params)).fetchall()
+
+
+class DuckDbTransaction(DuckDbReader):
+    """The writer's connection between BEGIN and COMMIT; its temporary tables go with it."""
+
+    @contextmanager
+    def _asking(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        yield self._root
+
+    def execute(self, sql: str, params: Params = NOTHING) -> int:
+        answer = self._root.execute(sql, dict(params))
+        counted = answer.description and answer.description[0][0] == "Count"
+        first = answer.fetchone()
+        return int(first[0]) if counted and first else 0
+
+    def load(self, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:
+        with self._arriving(rows):
+            self._root.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS SELECT * FROM arriving').fetchall()
+
+    def append(self, table: str, rows: pa.Table | pa.RecordBatchReader) -> None:
+        with self._arriving(rows):
+            self._root.execute(f'INSERT INTO "{table}" BY NAME SELECT * FROM arriving').fetchall()
+
+    @contextmanager
+    def _arriving(self, rows: pa.Table | pa.RecordBatchReader) -> Iterator[None]:
+        source = Arriving(rows)
+        self._root.register("arriving", source)
+        try:
+            yield
+        finally:
+            self._root.unregister("arriving")
+            source.rows = None
+
+
+@dataclass(slots=True)
+class Arriving:
+    """Arrow rows as DuckDB reads them. It keeps whatever was registered until the transaction ends, so that must be
+    something which can let go of the rows once they are in. Reading a stream also costs half of scanning a table."""
+
+    rows: pa.Table | pa.RecordBatchReader | None
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.rows.__arrow_c_stream__(requested_schema)  # type: ignore[union-attr]
+
+
+class DuckDbEngine(DuckDbReader):
+    def __init__(self, root: duckdb.DuckDBPyConnection, path: Path) -> None:
+        super().__init__(root)
+        self._path = path
+        self._turn = threading.Lock()
+
+    @contextmanager
+    def stream(self, sql: str, params: Params = NOTHING, rows: int = 10_000) -> Iterator[Iterator[pa.RecordBatch]]:
+        # An unfetched SELECT owns its connection: the reader is closed before the connection is.
+        with self._asking() as connection, connection.sql(sql, params=dict(params)).to_arrow_reader(rows) as reader:
+            yield iter(reader)
+
+    @contextmanager
+    def write(self) -> Iterator[DuckDbTransaction]:
+        with self._turn, self._asking() as connection:
+            connection.execute("BEGIN TRANSACTION")
+            try:
+                yield DuckDbTransaction(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                # A failed COMMIT or an aborted transaction has nothing left to roll back.
+                with suppress(duckdb.Error):
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def rehearse(self) -> Iterator[DuckDbTransaction]:
+        with self._turn, self._asking() as connection:
+            connection.execute("BEGIN TRANSACTION")
+            try:
+                yield DuckDbTransaction(connection)
+            finally:
+                with suppress(duckdb.Error):
+                    connection.execute("ROLLBACK")
+
+    def copy_to(self, target: Path, meanwhile: Callable[[], None]) -> None:
+        with self._turn:
+            self._root.execute("CHECKPOINT")
+            shutil.copyfile(self._path, target)
+            meanwhile()
+
+    def close(self) -> None:
+        with self._turn:
+            with suppress(duckdb.Error):
+                self._root.execute("CHECKPOINT")
+            self._root.close()

@@ -1,0 +1,182 @@
+"""What is to be said about planned people, read the moment before it is said: payload, consent and how far both go.
+
+A reading is one statement, hence one snapshot: nobody's payload is older than the consent it goes out with.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import repeat
+from typing import Any, NamedTuple
+
+from hub.core.planning import Op, PlannedPerson, PlanRequest, Reading
+from hub.sdk.contract import FieldValue
+from hub.warehouse.consent import watermark
+from hub.warehouse.decision import allowed, consent_params, fingerprint, is_own, mapping, quoted, traits_of
+from hub.warehouse.engine import Engine
+
+_WHOLE_NUMBERS = 2.0**53
+
+
+def read_people(
+    engine: Engine, request: PlanRequest, after: int = 0, limit: int = 8000, *, positions: Sequence[int] | None = None
+) -> Reading:
+    """The next people of the plan, looked for at positions `after` + 1 to `after` + `limit`, without those who have a
+    final outcome already; or those at `positions` as they are now, outcome or not.
+
+    For someone who may no longer be sent, `reason` is the `WithheldReason`. `last` is the highest position looked at.
+    """
+    if positions is None:
+        window = {"after": after, "upto": after + limit}
+        return _read(engine, request, _WITHIN, window, finished=False)
+    window = {"after": min(positions, default=1) - 1, "upto": max(positions, default=0)}
+    which = f'{_WITHIN} AND p."position" IN (SELECT unnest($wanted))'
+    return _read(engine, request, which, {**window, "wanted": list(positions)}, finished=True)
+
+
+_WITHIN = 'p."position" > $after AND p."position" <= $upto'
+
+
+class _Stretch(NamedTuple):
+    """What lies in a stretch of the plan, so that the statement that reads it asks for no more than it must.
+
+    `others`: other holders of these keys must be asked for, since the plan knew of some or identifiers were linked
+    since. `told`: somebody in it has an outcome. `generation` is the projection's as of now.
+    """
+
+    low: int
+    high: int
+    last: int
+    others: bool
+    told: bool
+    generation: int
+
+
+def _read(engine: Engine, request: PlanRequest, which: str, window: dict[str, Any], *, finished: bool) -> Reading:
+    stretch = _look(engine, request, which, window)
+    if stretch is None:
+        return Reading(*watermark(engine), rows=[], last=window["after"])
+    leave_out = stretch.told and not finished
+    sql = _statement(request, which, others=stretch.others, leave_out=leave_out)
+    kind = {"kind": request.key} if stretch.others else {}
+    consent = consent_params(request, request.now)
+    bounds = {"low": stretch.low, "high": stretch.high}
+    params = {"run": request.run, **window, **consent, **kind, **bounds, "mapping": mapping(request)}
+    rows = engine.rows(sql, _only_named(params, sql))
+    if not rows:
+        return Reading(*watermark(engine), rows=[], last=stretch.last)
+    reading = _reading(rows, request, stretch.last)
+    if reading.generation != stretch.generation and not (stretch.others or is_own(request.key)):
+        # Identifiers were linked between the look and the reading: somebody may share a key by now.
+        return _read(engine, request, which, window, finished=finished)
+    return reading
+
+
+def _look(engine: Engine, request: PlanRequest, which: str, window: dict[str, Any]) -> _Stretch | None:
+    asked = {"run": request.run, **window}
+    [(low, high, last, shared, told, planned, generation)] = engine.rows(_LOOK.format(which=which), asked)
+    if last is None:
+        return None
+    others = not is_own(request.key) and (shared or planned != generation)
+    return _Stretch(low, high, last, others, bool(told), generation)
+
+
+def _statement(request: PlanRequest, which: str, *, others: bool, leave_out: bool) -> str:
+    return _PEOPLE.format(
+        which=which,
+        allowed=allowed(request, "pid BETWEEN $low AND $high"),
+        fingerprint=fingerprint(f"f.{column}" for column in traits_of(request)),
+        fields="".join(f", f.{quoted(column)}" for _, column in request.fields),
+        barred="coalesce(h.barred, FALSE)" if others else "FALSE",
+        until="least(a.until, h.until)" if others else "a.until",
+        holders=_HOLDERS.format(which=which, allowed=allowed(request, "pid IN (SELECT pid FROM others)"))
+        if others
+        else "",
+        unfinished=f"AND {_UNFINISHED}" if leave_out else "",
+    )
+
+
+def _only_named(params: dict[str, Any], sql: str) -> dict[str, Any]:
+    # Engines refuse a parameter that the statement does not name.
+    return {name: value for name, value in params.items() if re.search(rf"\${name}\b", sql)}
+
+
+_LOOK = """
+SELECT min(p.pid), max(p.pid), max(p."position"), coalesce(bool_or(p.shared), FALSE),
+  (SELECT count(*) FROM outcomes o WHERE o.run = $run AND o."position" > $after AND o."position" <= $upto),
+  (SELECT max(generation) FROM plans WHERE run = $run),
+  (SELECT max(generation) FROM projection WHERE name = 'consent')
+FROM plan p WHERE p.run = $run AND {which}
+"""
+
+# The plan's pids lie close together, so the bounds spare the engine almost all of the profiles and consents.
+_PEOPLE = """
+SELECT p."position", p.pid, p.external_id, p.key, p.op,
+  CASE WHEN p.op = 'remove' THEN p.reason WHEN a.pid IS NULL THEN 'NO_CONSENT' WHEN {barred} THEN 'SHARED_IDENTIFIER'
+    ELSE '' END AS reason,
+  a.pid IS NOT NULL AND f.pid IS NOT NULL AND NOT {barred} AS allowed, {until} AS until,
+  {fingerprint} AS fingerprint{fields}, m.watermark, m.generation
+FROM plan p JOIN projection m ON m.name = 'consent'
+LEFT JOIN (SELECT * FROM profiles WHERE pid BETWEEN $low AND $high) f ON f.pid = p.pid
+LEFT JOIN ({allowed}) a ON a.pid = p.pid {holders}
+WHERE p.run = $run AND {which} {unfinished} ORDER BY p."position"
+"""
+
+_HOLDERS = """
+LEFT JOIN (
+  WITH others AS MATERIALIZED (
+    SELECT i.value AS key, i.pid FROM identifiers i JOIN plan p ON p.key = i.value
+    WHERE i.kind = $kind AND p.op <> 'remove' AND p.run = $run AND {which})
+  SELECT o.key, bool_or(c.pid IS NULL) AS barred, min(c.until) AS until
+  FROM others o LEFT JOIN ({allowed}) c ON c.pid = o.pid GROUP BY o.key) h ON h.key = p.key"""
+
+_UNFINISHED = """p."position" NOT IN (
+  SELECT o."position" FROM outcomes o JOIN (
+    SELECT max(l.seq) AS seq FROM outcomes l
+    WHERE l.run = $run AND l."position" > $after AND l."position" <= $upto GROUP BY l."position") newest
+    ON newest.seq = o.seq
+  WHERE o.run = $run AND o.kind NOT IN ('retry', 'unknown'))"""
+
+
+def _reading(rows: Sequence[tuple[Any, ...]], request: PlanRequest, last: int) -> Reading:
+    """Column by column, since what a column holds is settled by its type."""
+    columns = list(zip(*rows, strict=True))
+    people, (watermarks, generations) = columns[:_ABOUT], columns[-2:]
+    names = [name for name, _ in request.fields]
+    values = zip(*map(_sendable, columns[_ABOUT:-2]), strict=True) if names else repeat((), len(rows))
+    persons = [
+        _person(about, dict(zip(names, row, strict=True)))
+        for about, row in zip(zip(*people, strict=True), values, strict=True)
+    ]
+    return Reading(watermarks[0], generations[0], persons, last)
+
+
+# How many columns come before the fields.
+_ABOUT = 9
+_OPS = {op.value: op for op in Op}
+
+
+def _person(about: tuple[Any, ...], fields: dict[str, FieldValue]) -> PlannedPerson:
+    position, pid, external_id, key, op, reason, allowed, until, fingerprint = about
+    if op == "remove":
+        return PlannedPerson(position, pid, external_id, key, Op.REMOVE, {}, "", True, None, reason)
+    end = until.replace(tzinfo=UTC) if until else None
+    return PlannedPerson(position, pid, external_id, key, _OPS[op], fields, fingerprint, allowed, end, reason)
+
+
+def _sendable(column: Sequence[Any]) -> Sequence[FieldValue]:
+    """Values as JSON has them: instants as text in UTC, whole numbers without a fraction."""
+    example = next((value for value in column if value is not None), None)
+    if isinstance(example, datetime):
+        return [value.isoformat() + "Z" if value is not None else None for value in column]
+    if isinstance(example, float):
+        return [_plain_number(value) for value in column]
+    return column
+
+
+def _plain_number(value: float | None) -> float | int | None:
+    if value is None or not value.is_integer() or abs(value) >= _WHOLE_NUMBERS:
+        return value
+    return int(value)

@@ -1,0 +1,73 @@
+"""What a process that died leaves behind: people whom it may have reached, and whom nothing in the log speaks for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from hub.warehouse.decision import naive
+from hub.warehouse.engine import Engine, Reader
+from hub.warehouse.outcomes import LATEST
+from hub.warehouse.schema import take_numbers
+
+NO_WORD = "The process ended before it noted an answer."
+NOT_FINISHED = "The destination did not take the run as a whole."
+
+
+def attempts_made(reader: Reader, run: int) -> int:
+    """The highest number of an attempt in the log; 0 before the first."""
+    return int(reader.rows("SELECT coalesce(max(attempt), 0) FROM outcomes WHERE run = $run", {"run": run})[0][0])
+
+
+def doubt_unlogged(engine: Engine, run: int, people: int, now: datetime) -> int:
+    """Log as unknown whoever may have been sent without a word in the log, and return how many those are.
+
+    Rows are begun in the order of their positions, and at most `people` of them at a time are without a line. So nobody
+    beyond the `people`-th such row has been begun.
+    """
+    return _append(
+        engine,
+        run,
+        f"p.\"position\" <= ({_HORIZON}) AND coalesce(o.kind, '') NOT IN ({_FINAL})",
+        now,
+        NO_WORD,
+        people=people,
+    )
+
+
+def doubt_accepted(engine: Engine, run: int, now: datetime) -> int:
+    """Log as unknown whoever the destination had taken, since it could not finish the run they belong to."""
+    return _append(engine, run, "o.kind IN ('accepted', 'noop')", now, NOT_FINISHED)
+
+
+def is_settled(reader: Reader, run: int) -> bool:
+    """Whether the run's outcomes have been folded for good: nothing may be logged for it any more."""
+    return bool(reader.rows("SELECT 1 FROM plans WHERE run = $run AND settled_at IS NOT NULL", {"run": run}))
+
+
+def _append(engine: Engine, run: int, which: str, now: datetime, reason: str, **bounds: Any) -> int:
+    with engine.write() as tx:
+        values = {"run": run, "now": naive(now), "reason": reason, "attempt": attempts_made(tx, run), **bounds}
+        first = take_numbers(tx, "next_outcome", 0)
+        logged = tx.execute(_DOUBT.format(which=which), {**values, "first": first})
+        take_numbers(tx, "next_outcome", logged)
+        return logged
+
+
+_FINAL = "'accepted', 'noop', 'rejected', 'suppressed', 'withheld'"
+
+_HORIZON = """
+  SELECT CASE WHEN count(*) < $people THEN 9223372036854775807 ELSE max(u."position") END FROM (
+    SELECT q."position" FROM plan q WHERE q.run = $run AND q."position" IS NOT NULL AND NOT EXISTS (
+      SELECT 1 FROM outcomes x WHERE x.run = $run AND x."position" = q."position")
+    ORDER BY q."position" LIMIT $people) u"""
+
+_DOUBT = f"""
+INSERT INTO outcomes
+WITH {LATEST}
+SELECT $run, p."position", p.pid, p.key, p.op, CAST($attempt AS INTEGER), 'unknown', CAST($reason AS VARCHAR),
+  CAST($now AS TIMESTAMP), 0, '', $first + row_number() OVER () - 1
+FROM plan p LEFT JOIN latest l ON l."position" = p."position"
+LEFT JOIN outcomes o ON o.run = $run AND o.seq = l.seq
+WHERE p.run = $run AND p."position" IS NOT NULL AND {{which}}
+"""

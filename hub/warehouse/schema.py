@@ -1,0 +1,94 @@
+"""The data plane's own schema: its tables, its version, and how an older file is brought up to date.
+
+Each module that owns tables exports their `DDL`; a new file gets all of them at the newest version, an older file
+gets the upgrades it lacks, in order, in one transaction.
+
+Meaning that every reader of the tables relies on:
+
+- `TIMESTAMP` is UTC without a zone, everywhere.
+- `identifiers` keeps every identifier ever linked. The newest of a kind is the one with the highest `seq` whose
+  `value` is not null. An identifier that was cleared keeps its `subject` and loses its `value`: nothing is sent to it
+  any more, while a denial recorded under it still stands.
+- The kind `id` holds the external id itself, linked at the epoch.
+- Nobody's `pid` is given out twice, not even after the profile is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from hub.errors import ErrorCode, refuse
+from hub.warehouse.engine import Engine, Reader, Transaction
+
+META = (
+    "CREATE TABLE meta (key VARCHAR NOT NULL, value VARCHAR NOT NULL)",
+    "INSERT INTO meta VALUES ('schema', '0'), ('catalogue', '0'), ('next_pid', '1'), ('next_seq', '1')",
+)
+
+OWNERS = ("catalogue", "profiles", "events", "evaluate", "consent", "plan", "outcomes", "settle")
+
+# Statements that lead from version n to n + 1, oldest first; the DDL of the owners is always the newest version.
+UPGRADES: tuple[Sequence[str], ...] = ()
+
+FIRST = 1
+NEWEST = FIRST + len(UPGRADES)
+
+
+def version(reader: Reader) -> int:
+    """The version of the file; 0 when it has no tables yet."""
+    known = reader.rows("SELECT count(*) FROM information_schema.tables WHERE table_name = 'meta'")
+    return int(meta(reader, "schema")) if known[0][0] else 0
+
+
+def create_or_upgrade(engine: Engine) -> int:
+    """Bring the file to the newest version and return it; refuses a file that a newer hub has written."""
+    found = version(engine)
+    if found > NEWEST:
+        raise refuse(
+            ErrorCode.UNSUPPORTED,
+            f"The data plane has schema {found}, and this hub knows up to {NEWEST}: a newer hub has used it. "
+            "Start that version or a later one.",
+            "HUB_WAREHOUSE_URL",
+        )
+    if found < NEWEST:
+        with engine.write() as tx:
+            for statement in _newly_made() if found == 0 else _missing(found):
+                tx.execute(statement)
+            set_meta(tx, "schema", str(NEWEST))
+    return NEWEST
+
+
+def _newly_made() -> list[str]:
+    # Imported here, because the owners of tables import this module for its numbers.
+    owned = (import_module(f"hub.warehouse.{owner}").DDL for owner in OWNERS)
+    return [*META, *(statement for ddl in owned for statement in ddl)]
+
+
+def _missing(found: int) -> list[str]:
+    return [statement for upgrade in UPGRADES[found - FIRST :] for statement in upgrade]
+
+
+def is_keyed_by(engine: Engine, mark: str) -> bool:
+    """Whether the hashes in this file were made with the key of that mark; a file that knows of none takes this one."""
+    with engine.write() as tx:
+        known = tx.rows("SELECT value FROM meta WHERE key = 'key'")
+        if not known:
+            tx.execute("INSERT INTO meta VALUES ('key', $mark)", {"mark": mark})
+    return not known or known[0][0] == mark
+
+
+def meta(reader: Reader, key: str) -> str:
+    return str(reader.rows("SELECT value FROM meta WHERE key = $key", {"key": key})[0][0])
+
+
+def set_meta(tx: Transaction, key: str, value: str) -> None:
+    tx.execute("UPDATE meta SET value = $value WHERE key = $key", {"key": key, "value": value})
+
+
+def take_numbers(tx: Transaction, counter: str, count: int) -> int:
+    """The first of `count` numbers in a row that nobody had before; `counter` is `next_pid` or `next_seq`."""
+    first = int(meta(tx, counter))
+    if count:
+        set_meta(tx, counter, str(first + count))
+    return first

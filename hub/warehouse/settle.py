@@ -1,0 +1,162 @@
+"""Folding a run's outcomes into what is known to be delivered, in one set operation.
+
+`delivered` has one row for every key that the vendor may hold, or has refused, per sync and audience:
+
+- `present`: acknowledged there, with the payload of `fingerprint`; `possible`: an operation went unanswered;
+- `rejected`: never taken; `suppressed`: the vendor's own word; `absent`: removed, but see `late_until`.
+
+Whatever may be there has a `fingerprint`. `refused` is the payload that the vendor refused last. Until `late_until` an
+unanswered operation (`late_op`: add, remove or any) may still land; `again` is the operation to repeat once it has
+passed, because it was acknowledged while the contrary was still under way (law L7).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from hub.core.planning import PlanRequest
+from hub.core.records import RunCounts, Scope
+from hub.warehouse.decision import is_whole, naive
+from hub.warehouse.engine import Engine, Reader, Transaction
+from hub.warehouse.outcomes import progress
+from hub.warehouse.plan import TEXT_AS_IS
+
+DDL = (
+    f"CREATE TABLE delivered (sync BIGINT NOT NULL, audience VARCHAR NOT NULL, key {TEXT_AS_IS} NOT NULL, "
+    f"pid BIGINT NOT NULL, external_id {TEXT_AS_IS} NOT NULL, fingerprint {TEXT_AS_IS}, refused VARCHAR, "
+    "state VARCHAR NOT NULL, "
+    'reason VARCHAR, attempts INTEGER NOT NULL, "at" TIMESTAMP NOT NULL, run BIGINT NOT NULL, late_until TIMESTAMP, '
+    "late_op VARCHAR, again VARCHAR)",
+)
+
+
+class Repeat(NamedTuple):
+    """A sync with someone whose operation must be repeated at this instant (aware)."""
+
+    sync: int
+    audience: str
+    at: datetime
+
+
+def settle(engine: Engine, request: PlanRequest, *, now: datetime, in_flight_s: float, ended: bool = True) -> RunCounts:
+    """Take the run's outcomes into `delivered`; each is taken in once, so a repeat changes nothing.
+
+    `in_flight_s` is how long an unanswered request may still take effect. `ended=False` folds what a run has reached
+    so far, so that another plan of the same sync sees it. Planned people without an outcome were never sent.
+    """
+    with engine.write() as tx:
+        heads = tx.rows("SELECT audience, scope, folded, settled_at FROM plans WHERE run = $run", {"run": request.run})
+        if heads and heads[0][3] is None:
+            audience, scope, folded, _ = heads[0]
+            _fold(tx, request, audience, folded, naive(now), in_flight_s)
+            if ended:
+                _end(tx, request, audience, Scope(scope), naive(now))
+        return progress(tx, request.run)
+
+
+def repeats(reader: Reader) -> list[Repeat]:
+    """The next instant at which each sync has an operation to repeat, earliest first: a run is due then."""
+    due = (
+        "SELECT sync, audience, min(late_until) AS due FROM delivered WHERE again IS NOT NULL "
+        "GROUP BY sync, audience ORDER BY due"
+    )
+    return [Repeat(sync, audience, at.replace(tzinfo=UTC)) for sync, audience, at in reader.rows(due)]
+
+
+def audiences(reader: Reader, sync: int, *, removable_at: datetime | None = None) -> dict[str, int]:
+    """How many keys each audience of a sync may hold; one that the sync has left stays here until it is emptied.
+
+    With `removable_at` only those whom a plan of that instant (aware) would remove.
+    """
+    held = "SELECT audience, count(*) FROM delivered WHERE sync = $sync AND fingerprint IS NOT NULL"
+    asked: dict[str, Any] = {"sync": sync}
+    if removable_at:
+        held += " AND NOT (coalesce(again, '') = 'remove' AND late_until > $now)"
+        asked["now"] = naive(removable_at)
+    return dict(reader.rows(f"{held} GROUP BY audience", asked))
+
+
+def _fold(tx: Transaction, request: PlanRequest, audience: str, folded: int, now: datetime, in_flight_s: float) -> None:
+    [(upto,)] = tx.rows("SELECT max(seq) FROM outcomes WHERE run = $run", {"run": request.run})
+    if upto is None or upto <= folded:
+        return
+    whose = {"sync": request.sync, "audience": audience}
+    params: dict[str, Any] = {**whose, "run": request.run, "folded": folded, "now": now}
+    tx.execute("CREATE TEMP TABLE folding AS SELECT * FROM delivered WHERE FALSE")
+    tx.execute(_FOLD, {**params, "in_flight": timedelta(seconds=in_flight_s)})
+    tx.execute(
+        "DELETE FROM delivered USING folding f WHERE delivered.sync = $sync AND delivered.audience = $audience "
+        "AND delivered.key = f.key",
+        whose,
+    )
+    tx.execute("INSERT INTO delivered SELECT * FROM folding WHERE state <> 'absent' OR late_until IS NOT NULL")
+    tx.execute("DROP TABLE folding")
+    tx.execute("UPDATE plans SET folded = $upto WHERE run = $run", {"upto": upto, "run": request.run})
+
+
+def _end(tx: Transaction, request: PlanRequest, audience: str, scope: Scope, now: datetime) -> None:
+    whose = {"sync": request.sync, "audience": audience}
+    which = "WHERE sync = $sync AND audience = $audience"
+    tx.execute(f"DELETE FROM delivered {which} AND state = 'absent' AND late_until <= $now", {**whose, "now": now})
+    if is_whole(scope):
+        # Someone who left without ever being taken is nobody there: nothing about them needs to be kept.
+        tx.execute(
+            f"DELETE FROM delivered {which} AND state = 'rejected' AND NOT EXISTS "
+            "(SELECT 1 FROM plan p WHERE p.run = $run AND p.key = delivered.key AND p.op <> 'remove')",
+            {**whose, "run": request.run},
+        )
+    tx.execute("UPDATE plans SET settled_at = $now WHERE run = $run", {"now": now, "run": request.run})
+
+
+# `o` is the last word about a person in this run, `u` the last attempt that went unanswered, `d` what was known before.
+# Only a DONE add is there for sure; a DOUBTED one may be, whatever came after it.
+_FOLD = """
+INSERT INTO folding
+WITH fresh AS (
+  SELECT "position", max(seq) AS seq, max(CASE WHEN kind = 'unknown' THEN seq END) AS doubt,
+    min(CASE WHEN kind = 'unknown' THEN fingerprint END) <> max(CASE WHEN kind = 'unknown' THEN fingerprint END)
+      AS mixed
+  FROM outcomes WHERE run = $run AND seq > $folded GROUP BY "position"),
+told AS (
+  SELECT p.key, p.pid, p.external_id, o.kind, nullif(o.reason, '') AS reason, o."at",
+    CASE WHEN p.op = 'remove' THEN 'remove' ELSE 'add' END AS op, u.seq IS NOT NULL AS doubted,
+    o.fingerprint, u.fingerprint AS doubted_fingerprint, f.mixed,
+    CASE WHEN u."at" + CAST($in_flight AS INTERVAL) > $now THEN u."at" + CAST($in_flight AS INTERVAL) END AS doubt_until
+  FROM fresh f JOIN outcomes o ON o.run = $run AND o.seq = f.seq
+  JOIN plan p ON p.run = $run AND p."position" = f."position"
+  LEFT JOIN (SELECT * FROM outcomes WHERE run = $run AND kind = 'unknown') u ON u.seq = f.doubt),
+held AS (SELECT * FROM delivered WHERE sync = $sync AND audience = $audience),
+events AS (
+  SELECT t.*, d.key IS NOT NULL AS known, d.fingerprint AS had, d.refused AS had_refused, d.state AS was,
+    coalesce(d.attempts, 0) AS attempts, d.again AS was_again,
+    CASE WHEN d.late_until > $now THEN d.late_until END AS held_until,
+    CASE WHEN d.late_until > $now THEN d.late_op END AS held_op,
+    CASE WHEN t.kind IN ('accepted', 'noop') THEN CASE WHEN t.op = 'add' THEN 'reached' ELSE 'gone' END
+      WHEN t.doubted THEN 'doubted' WHEN t.kind IN ('rejected', 'suppressed') THEN 'refused' END AS event
+  FROM told t LEFT JOIN held d ON d.key = t.key),
+judged AS (
+  SELECT *, greatest(held_until, doubt_until) AS until,
+    CASE WHEN doubt_until IS NULL OR held_op = op THEN coalesce(held_op, CASE WHEN doubt_until IS NOT NULL THEN op END)
+      WHEN held_op IS NULL THEN op ELSE 'any' END AS late,
+    CASE
+      WHEN op = 'add' AND event IN ('reached', 'doubted') AND (held_op <> 'add' OR (held_op = 'add'
+          AND (was_again = 'add' OR had <> CASE WHEN event = 'reached' THEN fingerprint ELSE doubted_fingerprint END))
+        OR (doubt_until IS NOT NULL AND (mixed OR (event = 'reached' AND doubted_fingerprint <> fingerprint))))
+        THEN 'add'
+      WHEN event = 'gone' AND held_op <> 'remove' THEN 'remove'
+      WHEN event = 'refused' AND held_op IS NOT NULL THEN was_again END AS repeat
+  FROM events WHERE event IS NOT NULL AND (op = 'add' OR known))
+SELECT $sync, $audience, key, pid, external_id,
+  CASE WHEN event = 'reached' THEN fingerprint WHEN event = 'gone' THEN CASE WHEN repeat IS NOT NULL THEN had END
+    WHEN event = 'doubted' AND op = 'add' THEN doubted_fingerprint ELSE had END,
+  CASE WHEN op = 'add' AND kind = 'rejected' THEN fingerprint
+    WHEN event = 'refused' OR op = 'remove' THEN had_refused END,
+  CASE WHEN op = 'add' AND kind = 'suppressed' THEN 'suppressed' WHEN event = 'reached' THEN 'present'
+    WHEN event = 'gone' THEN CASE WHEN repeat IS NOT NULL THEN 'possible' ELSE 'absent' END
+    WHEN event = 'doubted' THEN 'possible' WHEN had IS NOT NULL THEN was ELSE 'rejected' END,
+  CASE WHEN event IN ('doubted', 'refused') THEN reason END,
+  CASE WHEN kind IN ('rejected', 'suppressed') THEN attempts + 1 WHEN event = 'doubted' THEN attempts ELSE 0 END,
+  "at", $run, until, CASE WHEN until IS NOT NULL THEN late END, repeat
+FROM judged
+"""

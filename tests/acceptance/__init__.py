@@ -1,0 +1,1 @@
+"""The hub as a stranger meets it: a real process, HTTP, a real sink. Nothing here imports the hub."""

@@ -1,0 +1,56 @@
+"""The kit is put to the test: for every promise there is a connector that breaks it, and the kit finds out."""
+
+from __future__ import annotations
+
+import inspect
+
+import httpx
+import pytest
+
+from hub.sdk.testing import ConnectorContract, HttpConnectorContract, json_body
+from tests.kit import test_examples  # noqa: F401 - puts the examples on the path
+from tests.kit.broken import BROKEN
+
+from test_acme_audiences import FakeAcme  # type: ignore[import-not-found]  # isort: skip
+
+PROMISES = [name for name, _ in inspect.getmembers(HttpConnectorContract) if name.startswith("test_")]
+
+
+class WakefulAcme(FakeAcme):  # type: ignore[misc]
+    """An Acme that subscribes whoever is sent with `wake`."""
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        response = super().answer(request)
+        if request.url.path.endswith("/add"):
+            for row in json_body(request)["people"]:
+                if row.get("wake"):
+                    self.subscriptions[row["email"]] = "subscribed"
+        return response
+
+
+def contract_of(promise: str) -> HttpConnectorContract:
+    class Contract(HttpConnectorContract):
+        connector = BROKEN[promise]
+        config = {"token": "acme-token-1234"}  # noqa: RUF012
+        fields = {"first_name": "Annabella"}  # noqa: RUF012
+
+        def make_vendor(self) -> FakeAcme:
+            return WakefulAcme()
+
+    return Contract()
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+async def test_the_kit_finds_the_connector_that_breaks_a_promise(promise: str) -> None:
+    assert promise in BROKEN, f"no connector breaks {promise}"
+    with pytest.raises((AssertionError, pytest.fail.Exception, IndexError)):
+        await getattr(contract_of(promise), promise)()
+
+
+def test_there_is_no_broken_connector_without_its_promise() -> None:
+    assert set(BROKEN) == set(PROMISES) and len(PROMISES) >= 35
+
+
+def test_a_connector_without_http_inherits_the_promises_that_concern_it() -> None:
+    own = {name for name, _ in inspect.getmembers(ConnectorContract) if name.startswith("test_")}
+    assert own < set(PROMISES)

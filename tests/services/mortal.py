@@ -1,0 +1,89 @@
+"""A process whose children die on request: imports the hub once, then forks a child for every line it reads.
+
+A line is JSON: `folder`, `url`, what to `do` (`prepare` or `work`), and the `failpoint`, or `kill_after` seconds.
+The answer is the child's exit code. Forking happens before any store is opened, so children share nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from hub import failpoints
+from hub.services import runs
+from hub.services import worker as hub_worker
+from hub.services.hub import open_hub
+from hub.services.worker import Worker
+from hub.settings import Settings
+from hub.store import migrate
+from tests.services.shop import QUICK, Shop
+
+PEOPLE, BATCH = 60, 2
+
+
+# A run that stumbled need not rest for long where nothing is really broken.
+hub_worker.REST_S = 0.1
+
+
+async def prepare(settings: Settings) -> None:
+    await migrate(settings.database)
+    async with open_hub(settings) as hub:
+        shop = Shop(hub, hub.clock, "mortal")  # type: ignore[arg-type]
+        await shop.set_up(PEOPLE, batch=BATCH, concurrency=3, state_file="vendor.jsonl", latency_ms=2)
+        await runs.start(hub, shop.sync.key)
+
+
+async def work(settings: Settings) -> None:
+    async with open_hub(settings) as hub:
+        worker = Worker(hub, QUICK)
+        working = asyncio.create_task(worker.run())
+        while not all(run.status.ended for run in await hub.store.runs.page(10)):
+            await asyncio.sleep(0.02)
+        worker.stop()
+        await working
+        ended = await hub.store.runs.page(10)
+        told = [{"status": run.status, "added": run.counts.added, "balanced": run.counts.balanced} for run in ended]
+        [(delivered,)] = hub.engine.rows("SELECT count(*) FROM delivered WHERE state = 'present'")
+        (settings.data / "result.json").write_text(json.dumps({"runs": told, "delivered": delivered}))
+
+
+def live(asked: dict[str, Any]) -> None:
+    failpoints._trap = failpoints._Trap(asked.get("failpoint") or "")
+    settings = Settings(
+        data=Path(asked["folder"]), database_url=asked["url"], connectors=frozenset({"sandbox"}), threads=1
+    )
+    if after := asked.get("kill_after"):
+        threading.Thread(target=lambda: (time.sleep(after), os.kill(os.getpid(), signal.SIGKILL)), daemon=True).start()
+    asyncio.run({"prepare": prepare, "work": work}[asked["do"]](settings))
+
+
+def main() -> None:
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                live(json.loads(line))
+                code = 0
+            finally:
+                os._exit(code)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    import logging
+
+    import structlog
+
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    main()

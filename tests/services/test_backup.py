@@ -1,0 +1,122 @@
+"""Backup and restore: both planes at one moment, and nobody who said no since is forgotten."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hub.core.consent_form import ConsentInput
+from hub.core.records import ConsentAction, ConsentState
+from hub.errors import ErrorCode, HubError
+from hub.services import backup, purposes
+from hub.services.consent import record, standing
+from hub.services.hub import Hub, open_hub
+from hub.services.projection import catch_up
+from hub.settings import Settings
+from hub.warehouse import consent
+from tests.services.opened import TestClock, add_person, control_plane, opened
+
+on_sqlite = pytest.mark.skipif(
+    os.environ.get("HUB_TEST_DATABASE") == "postgres",
+    reason="a PostgreSQL control plane is restored into a new database, which the other tests show",
+)
+
+
+async def decide(hub: Hub, action: ConsentAction, person: str) -> None:
+    at = hub.clock.now() if action is ConsentAction.GRANT else None
+    await record(hub, ConsentInput("news", action, "form", external_id=person, effective_at=at))
+
+
+async def fill(hub: Hub) -> None:
+    await purposes.create(hub, "news", "News")
+    for pid, person in enumerate(("ada", "ben"), 1):
+        add_person(hub, pid, person)
+        await decide(hub, ConsentAction.GRANT, person)
+    await hub.store.destinations.create(
+        key="shop", name="Shop", connector="sandbox", config={}, secrets={"token": "hush"}
+    )
+    await catch_up(hub)
+
+
+async def state(hub: Hub, person: str) -> ConsentState:
+    return (await standing(hub, person))[0].state
+
+
+def projected(hub: Hub, pid: int) -> ConsentState:
+    return consent.states(hub.engine, [pid])[pid]["news"].state
+
+
+@on_sqlite
+async def test_a_withdrawal_after_the_backup_outlives_the_restore_and_a_grant_does_not(tmp_path: Path) -> None:
+    clock, tar = TestClock(), tmp_path / "backup.tar"
+    async with opened(tmp_path / "data", clock) as hub:
+        settings = hub.settings
+        await fill(hub)
+        await backup.create(hub, tar)
+        clock.pass_by(days=1)
+        await decide(hub, ConsentAction.WITHDRAW, "ada")
+        await decide(hub, ConsentAction.GRANT, "cleo")
+    restored = await backup.restore(settings, tar)
+    assert (restored.head, restored.carried_over) == (2, 1)
+    async with open_hub(settings, clock) as hub:
+        assert (await state(hub, "ada"), projected(hub, 1)) == (ConsentState.WITHDRAWN, ConsentState.WITHDRAWN)
+        assert (await state(hub, "ben"), projected(hub, 2)) == (ConsentState.GRANTED, ConsentState.GRANTED)
+        assert await state(hub, "cleo") is ConsentState.UNKNOWN
+        assert not (await hub.store.destinations.get("shop")).paused
+
+
+@on_sqlite
+async def test_what_was_replaced_is_set_aside_and_not_deleted(tmp_path: Path) -> None:
+    async with opened(tmp_path / "data", TestClock()) as hub:
+        settings = hub.settings
+        await fill(hub)
+        await backup.create(hub, tmp_path / "backup.tar")
+    restored = await backup.restore(settings, tmp_path / "backup.tar")
+    assert restored.set_aside is not None
+    assert {"hub.db", "hub.duckdb"} <= {path.name for path in restored.set_aside.iterdir()}
+
+
+async def test_on_a_new_machine_every_destination_stays_paused_until_withdrawals_are_replayed(tmp_path: Path) -> None:
+    async with opened(tmp_path / "old", TestClock()) as hub:
+        await fill(hub)
+        await backup.create(hub, tmp_path / "backup.tar")
+        key = tmp_path / "old" / "secret.key"
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "secret.key").write_text(key.read_text())
+    (tmp_path / "new" / "secret.key").chmod(0o600)
+    with control_plane(tmp_path / "new") as url:
+        settings = Settings(data=tmp_path / "new", database_url=url, connectors=frozenset({"sandbox"}), threads=1)
+        restored = await backup.restore(settings, tmp_path / "backup.tar")
+        assert restored.carried_over is None
+        async with open_hub(settings, TestClock()) as hub:
+            shop = await hub.store.destinations.get("shop")
+            assert shop.paused and shop.paused_reason.code is ErrorCode.POLICY
+            assert await hub.store.destinations.secrets(shop.id) == {"token": "hush"}
+            assert projected(hub, 1) is ConsentState.GRANTED
+            # New rows are numbered after those that were read back.
+            assert (await purposes.create(hub, "ads", "Ads")).id > 1
+
+
+@on_sqlite
+async def test_a_backup_under_another_secret_key_is_refused_and_nothing_is_replaced(tmp_path: Path) -> None:
+    async with opened(tmp_path / "data", TestClock()) as hub:
+        settings = hub.settings
+        await fill(hub)
+        await backup.create(hub, tmp_path / "backup.tar")
+    (tmp_path / "data" / "secret.key").unlink()
+    with pytest.raises(HubError) as refused:
+        await backup.restore(settings, tmp_path / "backup.tar")
+    assert refused.value.code is ErrorCode.FORBIDDEN
+    assert (tmp_path / "data" / "hub.db").exists()
+
+
+@on_sqlite
+async def test_a_file_that_is_no_backup_is_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path / "data", TestClock()) as hub:
+        settings = hub.settings
+    (tmp_path / "photo.tar").write_bytes(b"not a tar at all" * 100)
+    with pytest.raises(HubError) as refused:
+        await backup.restore(settings, tmp_path / "photo.tar")
+    assert refused.value.code is ErrorCode.INVALID

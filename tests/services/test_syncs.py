@@ -1,0 +1,185 @@
+"""Syncs as an admin makes, changes and ends them, up to what the pretend vendor then holds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.sandbox import Sandbox
+from hub.core.records import RunStatus, Scope, SyncMode, WithheldReason
+from hub.errors import ErrorCode, HubError
+from hub.plugins import Registry
+from hub.sdk.contract import Capabilities
+from hub.services import destinations, syncs
+from tests.services.opened import add_person
+from tests.services.shop import Shop, shop, until, working
+
+
+class OneWay(Sandbox):
+    key = "one-way"
+    capabilities = Capabilities(remove=False, replace=True)
+
+    def limits(self) -> Capabilities:
+        return self.capabilities
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Shop]:
+    async with shop(tmp_path) as opened:
+        await opened.set_up(4)
+        yield opened
+
+
+async def refused(awaited: Any) -> list[tuple[str, tuple[str, ...], str | None]]:
+    with pytest.raises(HubError) as caught:
+        await awaited
+    return [(problem.code.value, problem.path, problem.suggestion) for problem in caught.value.problems]
+
+
+def make(shop: Shop, key: str = "second", **given: Any) -> Any:
+    whole = {"segment": "all", "destination": "vendor", "audience": "gold", "purposes": ["news"], **given}
+    return syncs.create(shop.hub, key, **whole)
+
+
+async def test_a_new_sync_stands_as_it_was_asked_for(store: Shop) -> None:
+    made = await make(store, fields={"mail": "email", "who": "external_id"}, schedule="0  7 * * 1-5")
+    assert (made.audience, made.purposes, made.mode) == ("gold", ("news",), SyncMode.MIRROR)
+    assert (made.schedule, made.fields, made.max_removal_share) == (
+        "0 7 * * 1-5",
+        {"mail": "email", "who": "external_id"},
+        0.3,
+    )
+
+
+UNFIT: list[tuple[dict[str, Any], Any]] = [
+    ({"segment": "al"}, ("NOT_FOUND", ("input", "segment"), "all")),
+    ({"destination": "vendr"}, ("NOT_FOUND", ("input", "destination"), "vendor")),
+    ({"purposes": []}, ("INVALID", ("input", "purposes"), None)),
+    ({"purposes": ["news", "nwes"]}, ("NOT_FOUND", ("input", "purposes", "1"), "news")),
+    ({"purposes": ["news", "news"]}, ("INVALID", ("input", "purposes", "1"), None)),
+    ({"fields": {"MAIL": "emial"}}, ("RULE_UNKNOWN_TRAIT", ("input", "fields", "MAIL"), "email")),
+    ({"fields": {"MAIL": 7}}, ("INVALID", ("input", "fields", "MAIL"), None)),
+    ({"fields": ["email"]}, ("INVALID", ("input", "fields"), None)),
+    ({"schedule": "manuel"}, ("INVALID", ("input", "schedule"), "manual")),
+    ({"schedule": "*/5 * * * * *"}, ("INVALID", ("input", "schedule"), None)),
+    ({"schedule": "61 * * * *"}, ("INVALID", ("input", "schedule"), None)),
+    ({"schedule": "0 0 30 2 *"}, ("INVALID", ("input", "schedule"), None)),
+    ({"mode": SyncMode.REPLACE}, ("UNSUPPORTED", ("input", "mode"), "MIRROR")),
+    ({"max_removal_share": 1.1}, ("INVALID", ("input", "maxRemovalShare"), None)),
+    ({"max_removal_share": float("nan")}, ("INVALID", ("input", "maxRemovalShare"), None)),
+    ({"audience": " "}, ("INVALID", ("input", "audience"), None)),
+    ({"audience": "vip"}, ("CONFLICT", ("input", "audience"), None)),
+]
+
+
+async def test_what_cannot_be_is_refused_with_its_place(store: Shop) -> None:
+    for given, found in UNFIT:
+        assert await refused(make(store, **given)) == [found], given
+    assert await store.hub.store.syncs.count() == 1
+
+
+async def test_all_that_is_wrong_is_said_at_once(store: Shop) -> None:
+    found = await refused(make(store, key="a b", purposes=[], schedule="x", max_removal_share=-1))
+    assert [path[1] for _, path, _ in found] == ["key", "purposes", "schedule", "maxRemovalShare"]
+
+
+async def test_where_nobody_can_be_removed_no_withdrawal_could_be_carried_out_so_nobody_is_sent(store: Shop) -> None:
+    store.hub.registry = Registry({**store.hub.registry.connectors, "one-way": OneWay})
+    await destinations.create(store.hub, "street", "Street", "one-way", {})
+    for mode in SyncMode:
+        with pytest.raises(HubError, match="withdrawal could be carried out") as caught:
+            await make(store, destination="street", mode=mode)
+        [problem] = caught.value.problems
+        assert (problem.code, problem.path) == (ErrorCode.UNSUPPORTED, ("input", "destination"))
+
+
+async def test_an_update_keeps_what_it_does_not_name_and_judges_what_it_does(store: Shop) -> None:
+    hub, key = store.hub, store.sync.key
+    changed = await syncs.update(hub, key, schedule="continuous", if_version=1)
+    assert (changed.schedule, changed.audience, changed.version) == ("continuous", "vip", 2)
+    assert await refused(syncs.update(hub, key, purposes=["nope"])) == [("NOT_FOUND", ("input", "purposes", "0"), None)]
+    assert await refused(syncs.update(hub, key, schedule="manual", if_version=1)) == [
+        ("CONFLICT", ("input", "ifVersion"), None)
+    ]
+    await make(store)
+    assert await refused(syncs.update(hub, key, audience="gold")) == [("CONFLICT", ("input", "audience"), None)]
+
+
+async def test_a_preview_evaluates_afresh_and_leaves_no_trace(store: Shop) -> None:
+    memberships = "SELECT pid FROM memberships ORDER BY pid"
+    held = store.hub.engine.rows(memberships)
+    evaluated = (await store.hub.store.segments.need("all")).evaluation
+    add_person(store.hub, 99, "late")
+    assert (await syncs.preview(store.hub, store.sync.key)).withheld[WithheldReason.NO_CONSENT] >= 1
+    assert store.hub.engine.rows(memberships) == held
+    assert (await store.hub.store.segments.need("all")).evaluation == evaluated
+
+
+async def test_the_preview_is_the_plan_of_the_run(store: Shop) -> None:
+    await store.withdraw("p003")
+    before = await syncs.preview(store.hub, store.sync.key)
+    assert (before.add, before.remove, before.unchanged) == (3, 0, 0)
+    assert {reason.value: count for reason, count in before.withheld.items()} == {"NO_CONSENT": 1}
+    assert len(before.sample_adds) == 3 and not before.needs_approval
+    async with working(store.hub):
+        run = await store.send()
+    assert run.counts.added == before.add
+    after = await syncs.preview(store.hub, store.sync.key)
+    assert (after.add, after.remove, after.unchanged) == (0, 0, 3)
+
+
+async def test_another_audience_means_remove_there_and_add_here(store: Shop) -> None:
+    async with working(store.hub):
+        await store.send()
+        assert len(store.there) == 4
+        await syncs.update(store.hub, store.sync.key, audience="gold")
+        await until(lambda: not store.account.members("vip"))
+        await store.send()
+        assert len(store.account.members("gold")) == 4
+        assert not store.account.members("vip")
+
+
+async def test_a_sync_with_people_delivered_asks_what_becomes_of_them(store: Shop) -> None:
+    hub, key = store.hub, store.sync.key
+    async with working(hub):
+        await store.send()
+        assert await refused(syncs.delete(hub, key)) == [("CONFLICT", ("key",), "empty")]
+        assert await refused(syncs.delete(hub, key, empty=True, leave=True)) == [("INVALID", ("empty",), None)]
+        await syncs.delete(hub, key, leave=True)
+    assert len(store.there) == 4
+    assert await hub.store.syncs.get(key) is None
+    assert hub.engine.rows("SELECT count(*) FROM delivered") == [(0,)]
+
+
+async def test_a_sync_is_emptied_then_deleted(store: Shop) -> None:
+    hub, key = store.hub, store.sync.key
+    async with working(hub):
+        await store.send()
+        assert (await syncs.delete(hub, key, empty=True)).paused
+
+        async def gone() -> bool:
+            return await hub.store.syncs.get(key) is None
+
+        await until(gone)
+    assert not store.there
+    [run] = [run for run in await hub.store.runs.page(10) if run.scope is Scope.EMPTY]
+    assert (run.status, run.counts.removed, run.counts.members) == (RunStatus.SUCCEEDED, 4, 0)
+
+
+async def test_while_it_is_emptied_a_sync_is_not_resumed(store: Shop) -> None:
+    hub, key = store.hub, store.sync.key
+    async with working(hub):
+        await store.send()
+    await syncs.delete(hub, key, empty=True)
+    assert await refused(syncs.resume(hub, key)) == [("CONFLICT", ("key",), None)]
+    [run] = await hub.store.runs.active_for(store.sync.id)
+    await hub.store.runs.request_cancel(run.id, now=hub.clock.now())
+    assert not (await syncs.resume(hub, key)).paused
+
+
+async def test_a_sync_that_never_delivered_is_deleted_at_once(store: Shop) -> None:
+    await syncs.delete(store.hub, store.sync.key)
+    assert await store.hub.store.syncs.get(store.sync.key) is None

@@ -1,0 +1,215 @@
+"""What the worker does by itself: withdrawals, continuous syncs, schedules, repeats, and going on after an end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from hub.core.records import ConsentAction, Run, RunCause, RunStatus, Scope
+from hub.services import metrics, runs, segments
+from hub.services.worker import Worker
+from tests.services.shop import Shop, shop, until, working
+
+
+@pytest.fixture
+async def open_shop(tmp_path: Path) -> AsyncIterator[Shop]:
+    async with shop(tmp_path) as opened:
+        yield opened
+
+
+async def all_runs(opened: Shop) -> list[Run]:
+    return await opened.hub.store.runs.page(50)
+
+
+async def idle(opened: Shop) -> bool:
+    return all(run.status.ended for run in await all_runs(opened))
+
+
+async def test_a_withdrawal_removes_at_once_also_on_a_manual_and_paused_sync(open_shop: Shop) -> None:
+    await open_shop.set_up(4)
+    async with working(open_shop.hub):
+        await open_shop.send()
+        await open_shop.hub.store.syncs.pause(open_shop.sync.id)
+        await open_shop.withdraw("p002")
+        await until(lambda: open_shop.there == {"p000", "p001", "p003"})
+        await until(lambda: idle(open_shop))
+    newest, *_ = await all_runs(open_shop)
+    assert newest.cause is RunCause.WITHDRAWAL and newest.counts.removed == 1 and newest.status is RunStatus.SUCCEEDED
+
+
+async def test_a_withdrawal_waits_for_a_paused_destination_and_goes_when_it_is_resumed(open_shop: Shop) -> None:
+    await open_shop.set_up(3)
+    async with working(open_shop.hub):
+        await open_shop.send()
+        await open_shop.hub.store.destinations.pause(open_shop.destination.id)
+        await open_shop.withdraw("p002")
+        await until(lambda: has_queued(open_shop, Scope.WITHDRAWN))
+        assert "p002" in open_shop.there
+        await open_shop.hub.store.destinations.resume(open_shop.destination.id)
+        await until(lambda: "p002" not in open_shop.there)
+
+
+async def has_queued(opened: Shop, scope: Scope) -> bool:
+    return any(run.scope is scope and run.status is RunStatus.QUEUED for run in await all_runs(opened))
+
+
+async def test_the_brake_never_holds_a_withdrawal_back(open_shop: Shop) -> None:
+    await open_shop.set_up(3, share=0.0)
+    async with working(open_shop.hub):
+        await open_shop.send()
+        for person in ("p000", "p001", "p002"):
+            await open_shop.withdraw(person)
+        await until(lambda: not open_shop.there)
+
+
+async def test_a_grant_that_lapses_removes_by_itself(open_shop: Shop) -> None:
+    await open_shop.set_up(2)
+    lapse = open_shop.clock.now() + timedelta(hours=1)
+    await open_shop.decide("p001", ConsentAction.GRANT, expires_at=lapse)
+    async with working(open_shop.hub):
+        await open_shop.send()
+        assert open_shop.there == {"p000", "p001"}
+        open_shop.clock.pass_by(hours=2)
+        open_shop.hub.signals.consent_changed.set()
+        await until(lambda: open_shop.there == {"p000"})
+
+
+async def test_a_continuous_sync_runs_after_an_import_and_keeps_no_empty_run(open_shop: Shop) -> None:
+    await open_shop.set_up(3, schedule="continuous")
+    async with working(open_shop.hub):
+        await until(lambda: len(open_shop.there) == 3)
+        await until(lambda: idle(open_shop))
+        before = len(await all_runs(open_shop))
+        open_shop.hub.signals.imported.set()
+        await asyncio.sleep(0.8)
+        assert len(await all_runs(open_shop)) == before
+        await open_shop.admit(["new"])
+        open_shop.hub.signals.imported.set()
+        await until(lambda: "new" in open_shop.there)
+    assert {run.cause for run in await all_runs(open_shop)} == {RunCause.CHANGE}
+
+
+async def test_a_continuous_sync_hears_at_once_of_a_segment_that_is_evaluated_or_changed(open_shop: Shop) -> None:
+    await open_shop.set_up(3, schedule="continuous")
+    async with working(open_shop.hub):
+        await until(lambda: len(open_shop.there) == 3)
+        await until(lambda: idle(open_shop))
+        await open_shop.expel("p001")
+        await segments.evaluate(open_shop.hub, "all")
+        await until(lambda: open_shop.there == {"p000", "p002"})
+        await segments.update(open_shop.hub, "all", rule="not everyone")
+        await until(lambda: not open_shop.there)
+        await until(lambda: idle(open_shop))
+    assert len(await all_runs(open_shop)) == 3
+
+
+async def test_a_withdrawal_is_measured_from_its_recording_not_from_the_run(open_shop: Shop) -> None:
+    await open_shop.set_up(3)
+    async with working(open_shop.hub):
+        await open_shop.send()
+    before = measured()
+    await open_shop.withdraw("p001")
+    open_shop.clock.pass_by(minutes=10)
+    await open_shop.withdraw("p002")
+    async with working(open_shop.hub):
+        await until(lambda: open_shop.there == {"p000"})
+        await until(lambda: idle(open_shop))
+    assert (measured()["count"] - before["count"], measured()["sum"] - before["sum"]) == (1, 600)
+
+
+def measured() -> dict[str, float]:
+    [found] = metrics.WITHDRAWAL.collect()
+    return {sample.name.rpartition("_")[2]: sample.value for sample in found.samples}
+
+
+async def test_a_continuous_sync_takes_up_whoever_agrees(open_shop: Shop) -> None:
+    await open_shop.set_up(2, schedule="continuous")
+    await open_shop.withdraw("p001")
+    async with working(open_shop.hub):
+        await until(lambda: open_shop.there == {"p000"})
+        open_shop.clock.pass_by(minutes=1)
+        await open_shop.decide("p001", ConsentAction.GRANT)
+        await until(lambda: open_shop.there == {"p000", "p001"})
+
+
+async def test_a_cron_sync_runs_when_its_hour_has_come_and_once_for_several_missed_ones(open_shop: Shop) -> None:
+    await open_shop.set_up(2, schedule="0 * * * *")
+    async with working(open_shop.hub):
+        await asyncio.sleep(1.3)
+        assert not await all_runs(open_shop)
+        open_shop.clock.pass_by(hours=5)
+        await until(lambda: len(open_shop.there) == 2)
+        await until(lambda: idle(open_shop))
+    [run] = await all_runs(open_shop)
+    assert run.cause is RunCause.SCHEDULE
+
+
+async def test_a_remove_after_an_unanswered_add_is_repeated_once_the_add_can_no_longer_land(open_shop: Shop) -> None:
+    failures = [{"call": 1, "kind": "timeout_after_apply"}]
+    await open_shop.set_up(2, failures=failures)
+    async with working(open_shop.hub):
+        await open_shop.send()
+        await open_shop.expel("p001")
+        await open_shop.send()
+        assert open_shop.there == {"p000"}
+        open_shop.account.audiences["vip"]["p001"] = {}  # the late add lands
+        open_shop.clock.pass_by(seconds=6)
+        await until(lambda: open_shop.there == {"p000"})
+
+
+async def test_a_slow_destination_holds_nobody_else_up(open_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.services.worker.DRAIN_S", 0.1)
+    await open_shop.set_up(3, latency_ms=60_000)
+    store = open_shop.hub.store
+    quick = await store.destinations.create(
+        key="quick", name="Quick", connector="sandbox", secrets={}, config={"account": f"{open_shop.account_name}-q"}
+    )
+    segment = await store.segments.need("all")
+    await store.syncs.create(
+        key="to-quick", segment_id=segment.id, destination_id=quick.id, audience="vip", purposes=["news"]
+    )
+    async with working(open_shop.hub):
+        await runs.start(open_shop.hub, open_shop.sync.key)
+        quick_run = await open_shop.outcome_of(await runs.start(open_shop.hub, "to-quick"))
+        slow = next(run for run in await all_runs(open_shop) if run.id != quick_run.id)
+        assert quick_run.status is RunStatus.SUCCEEDED and not slow.status.ended
+
+
+async def test_a_stopped_worker_leaves_the_run_to_the_next_one_which_finishes_it(open_shop: Shop) -> None:
+    await open_shop.set_up(30, batch=1, concurrency=1, latency_ms=30)
+    async with working(open_shop.hub):
+        run = await runs.start(open_shop.hub, open_shop.sync.key)
+        await until(lambda: len(open_shop.there) >= 3)
+    left = await open_shop.hub.store.runs.find(run.id)
+    assert left and left.status is RunStatus.RUNNING and len(open_shop.there) < 30
+    async with working(open_shop.hub):
+        ended = await open_shop.outcome_of(run)
+    assert ended.status is RunStatus.SUCCEEDED and ended.counts.added == 30 and ended.counts.balanced
+
+
+async def test_a_fault_inside_the_hub_rests_the_run_and_fails_it_in_the_end(
+    open_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await open_shop.set_up(2)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a disk is full")
+
+    monkeypatch.setattr("hub.services.course.make_plan", broken)
+    monkeypatch.setattr("hub.services.worker.REST_S", 0.01)
+    async with working(open_shop.hub):
+        run = await open_shop.send()
+    assert run.status is RunStatus.FAILED and run.failure and "disk" not in run.failure.message
+
+
+async def test_a_worker_stops_at_once_when_it_has_nothing_to_do(open_shop: Shop) -> None:
+    worker = Worker(open_shop.hub)
+    task = asyncio.create_task(worker.run())
+    await asyncio.sleep(0.1)
+    worker.stop()
+    async with asyncio.timeout(5):
+        await task

@@ -1,0 +1,117 @@
+"""Transactions: all or nothing, each task in its own, and no driver's words on the way out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from pathlib import Path
+
+import pytest
+
+from hub.errors import HubError
+from hub.store import Store, StoreError, pending
+from hub.store.sqlite_client import statements
+from tests.conftest import DIALECT
+from tests.store.rows import NOON, entry
+
+
+async def test_a_task_spawned_inside_a_transaction_is_outside_of_it(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with store.transaction():
+            spawned = asyncio.create_task(store.purposes.create(key="spawned", name="S"))
+            await store.purposes.create(key="inside", name="I")
+            raise ZeroDivisionError
+    await spawned
+    assert await store.purposes.keys() == ["spawned"]
+
+
+async def test_what_is_inside_sees_itself_and_others_do_not(store: Store) -> None:
+    async with store.transaction():
+        await store.purposes.create(key="a", name="A")
+        assert await store.purposes.count() == 1
+        outside = asyncio.create_task(store.purposes.count())
+        if DIALECT == "postgres":
+            assert await outside == 0
+    assert await outside in (0, 1)
+    assert await store.purposes.count() == 1
+
+
+async def test_an_inner_transaction_that_fails_leaves_the_outer_one_whole(store: Store) -> None:
+    async with store.transaction():
+        await store.purposes.create(key="outer", name="O")
+        with pytest.raises(HubError):
+            async with store.transaction():
+                await store.purposes.create(key="inner", name="I")
+                await store.purposes.create(key="outer", name="again")
+        await store.purposes.create(key="after", name="A")
+    assert await store.purposes.keys() == ["after", "outer"]
+
+
+async def test_a_store_works_in_any_task(store: Store) -> None:
+    made = await asyncio.gather(*(store.purposes.create(key=f"p{number}", name="P") for number in range(12)))
+    assert len({purpose.id for purpose in made}) == 12
+
+
+@pytest.mark.parametrize("moments", range(12))
+async def test_a_task_cancelled_anywhere_leaves_the_store_usable(store: Store, moments: int) -> None:
+    async def write() -> None:
+        async with store.transaction():
+            await store.purposes.create(key="x", name="X")
+            await store.ledger.append([entry(1)], recorded_at=NOON)
+
+    task = asyncio.create_task(write())
+    for _ in range(moments):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    async with asyncio.timeout(5):
+        both = (await store.purposes.count(), await store.ledger.head())
+        assert both in {(0, 0), (1, 1)}
+        await store.purposes.create(key="y", name="Y")
+
+
+async def test_a_database_error_never_tells_what_was_stored(store: Store) -> None:
+    sql = "INSERT INTO purpose (id, key, name, description) VALUES (1, 'private', 'private', 'private')"
+    failures: list[BaseException] = []
+    for _ in range(2):
+        for attempt in (sql, "SELECT 'private'::int" if DIALECT == "postgres" else "SELECT private FROM purpose"):
+            try:
+                async with store.transaction():
+                    await store._database.fetch(attempt)
+            except (HubError, StoreError) as failure:
+                failures.append(failure)
+    assert len(failures) == 3
+    told = "".join("".join(traceback.format_exception(failure)) for failure in failures)
+    messages = "".join(str(failure) for failure in failures)
+    assert "private" not in messages
+    assert "IntegrityError" not in told
+
+
+async def test_drivers_do_not_log_values_even_at_debug(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        logging.getLogger("hub.test").debug("a line that is seen")
+        await store.purposes.create(key="private-key", name="P")
+    assert "a line that is seen" in caplog.text
+    assert "private-key" not in caplog.text
+
+
+@pytest.mark.skipif(DIALECT != "postgres", reason="about the server")
+async def test_a_server_that_does_not_answer_is_a_store_error() -> None:
+    with pytest.raises(StoreError) as failed:
+        await pending("postgresql://someone:pa55word@127.0.0.1:1/none")
+    assert "pa55word" not in str(failed.value)
+
+
+@pytest.mark.skipif(DIALECT != "sqlite", reason="about the file")
+async def test_a_file_that_is_no_database_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "hub.db").write_bytes(b"private " * 1000)
+    with pytest.raises(StoreError) as failed:
+        await pending(f"sqlite:///{tmp_path / 'hub.db'}")
+    assert "private" not in str(failed.value)
+
+
+def test_a_script_is_split_without_breaking_a_trigger() -> None:
+    trigger = "CREATE TRIGGER t BEFORE UPDATE ON x BEGIN SELECT 1; SELECT ';'; END;"
+    assert statements(f"SELECT 1;\n{trigger}\nSELECT ';'") == ["SELECT 1;", trigger, "SELECT ';'"]
+    assert statements("") == []

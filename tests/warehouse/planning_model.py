@@ -1,0 +1,187 @@
+"""A naive planner and settler, one person and one outcome at a time: what the set operations must agree with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from hub.core.planning import Fate, Op, PersonOutcome, PlanRequest
+from hub.core.records import Scope, SyncMode
+
+
+@dataclass
+class Profile:
+    email: str | None = None
+    ltv: float | None = None
+    older: set[str] = field(default_factory=set)
+
+
+@dataclass
+class World:
+    """`consents`: (pid, purpose) → end of the grant, None for no end, or False for a denial."""
+
+    profiles: dict[int, Profile] = field(default_factory=dict)
+    members: set[int] = field(default_factory=set)
+    consents: dict[tuple[int, str], datetime | bool | None] = field(default_factory=dict)
+
+    def until(self, pid: int, request: PlanRequest) -> datetime | bool | None:
+        """The end of the permission, None for no end, False for no permission."""
+        ends = [self.consents.get((pid, purpose), False) for purpose in request.purposes]
+        if any(end is False or (end is not None and end <= request.now) for end in ends):
+            return False
+        return min((end for end in ends if end is not None), default=None)
+
+    def key(self, pid: int, request: PlanRequest) -> str | None:
+        return f"p{pid}" if request.key == "external_id" else self.profiles[pid].email
+
+    def holders(self, key: str, request: PlanRequest) -> set[int]:
+        if request.key == "external_id":
+            return {pid for pid in self.profiles if f"p{pid}" == key}
+        return {pid for pid, one in self.profiles.items() if key == one.email or key in one.older}
+
+    def barred(self, key: str, request: PlanRequest) -> bool:
+        return any(self.until(pid, request) is False for pid in self.holders(key, request))
+
+    def payload(self, pid: int) -> tuple[str | None, float | None]:
+        return self.profiles[pid].email, self.profiles[pid].ltv
+
+
+@dataclass(frozen=True)
+class Held:
+    pid: int
+    state: str
+    fingerprint: object = None
+    refused: object = None
+    attempts: int = 0
+    late_until: datetime | None = None
+    late_op: str | None = None
+    again: str | None = None
+
+
+Ledger = dict[str, Held]
+Row = tuple[int, str | None, str, str | None]
+
+
+def plan(world: World, held: Ledger, request: PlanRequest) -> Counter[Row]:
+    """(pid, key, op, reason) of everybody, those unchanged included."""
+    whole = request.scope in {Scope.ALL, Scope.RETRY_REJECTED}
+    members = world.members & world.profiles.keys() if whole else set()
+    wanted: dict[str, int] = {}
+    rows: list[Row] = []
+    for pid in sorted(members):
+        reason = _withheld(world, request, pid, wanted)
+        key = world.key(pid, request)
+        if reason is None and key is not None:
+            wanted[key] = pid
+            rows.append((pid, key, *_wanted(world, request, pid, held.get(key))))
+        else:
+            rows.append((pid, key, "withheld", reason))
+    for key, one in held.items():
+        if key not in wanted and _may_be_there(one, request):
+            reason = _leaving(world, request, key, one, set(wanted.values()))
+            if _removed(request, reason):
+                rows.append((one.pid, key, "remove", reason))
+    return Counter(rows)
+
+
+def _withheld(world: World, request: PlanRequest, pid: int, wanted: dict[str, int]) -> str | None:
+    key = world.key(pid, request)
+    if world.until(pid, request) is False:
+        return "NO_CONSENT"
+    if key is None:
+        return "NO_IDENTIFIER"
+    return "SHARED_IDENTIFIER" if key in wanted or world.barred(key, request) else None
+
+
+def _wanted(world: World, request: PlanRequest, pid: int, held: Held | None) -> tuple[str, str | None]:
+    payload = world.payload(pid)
+    if held and held.state == "suppressed":
+        return "withheld", "SUPPRESSED"
+    if request.mode is SyncMode.REMOVE_ONLY:
+        return ("unchanged", None) if held and held.state == "present" else ("withheld", "MODE")
+    if held and held.refused == payload and request.scope is not Scope.RETRY_REJECTED:
+        return "rejected", None
+    if held is None or held.state != "present":
+        return "add", None
+    due = held.again is not None and held.late_until is not None and held.late_until <= request.now
+    if held.fingerprint == payload and held.pid == pid and not due:
+        return ("keep" if request.resend or request.mode is SyncMode.REPLACE else "unchanged"), None
+    return "update", None
+
+
+def _may_be_there(held: Held, request: PlanRequest) -> bool:
+    waits = held.again == "remove" and held.late_until is not None and held.late_until > request.now
+    return held.fingerprint is not None and not waits
+
+
+def _leaving(world: World, request: PlanRequest, key: str, held: Held, wanted: set[int]) -> str:
+    if request.scope is Scope.EMPTY:
+        return "emptied"
+    if world.until(held.pid, request) is False or world.barred(key, request):
+        return "withdrawn"
+    return "moved" if held.pid in wanted else "leaver"
+
+
+def _removed(request: PlanRequest, reason: str) -> bool:
+    if request.scope is Scope.WITHDRAWN:
+        return reason == "withdrawn"
+    return not (request.mode is SyncMode.ADD_ONLY and reason == "leaver")
+
+
+def fold(held: Ledger, outcome: PersonOutcome, now: datetime, in_flight: timedelta) -> None:
+    """Take one line of the outcome log into the ledger, in place. `outcome.fingerprint` is the payload itself."""
+    before = held.get(outcome.key)
+    if before is None and not outcome.op.adds:
+        return
+    was = before or Held(outcome.pid, "rejected")
+    if was.late_until is None or was.late_until <= now:
+        was = replace(was, late_until=None, late_op=None, again=None)
+    after = _after(was, outcome, now, in_flight, known=before is not None)
+    if after is not None and (after.state != "absent" or after.late_until):
+        held[outcome.key] = after
+    elif after is not None:
+        del held[outcome.key]
+
+
+def _after(was: Held, outcome: PersonOutcome, now: datetime, in_flight: timedelta, *, known: bool) -> Held | None:
+    """None where nothing changes."""
+    adds, payload = outcome.op.adds, outcome.fingerprint
+    op = "add" if adds else "remove"
+    stale = was.late_op is not None and (was.late_op != "add" or was.again == "add" or was.fingerprint != payload)
+    match outcome.fate:
+        case Fate.ACCEPTED | Fate.NOOP if adds:
+            again = "add" if stale else None
+            return replace(
+                was, pid=outcome.pid, state="present", fingerprint=payload, refused=None, attempts=0, again=again
+            )
+        case Fate.ACCEPTED | Fate.NOOP:
+            if was.late_op not in {None, "remove"}:
+                return replace(was, state="possible", attempts=0, again="remove")
+            return replace(was, state="absent", fingerprint=None, attempts=0, again=None)
+        case Fate.UNKNOWN:
+            late_until, late_op = was.late_until, was.late_op
+            if outcome.at + in_flight > now:
+                late_until = max(late_until or outcome.at, outcome.at + in_flight)
+                late_op = op if late_op in {None, op} else "any"
+            again = "add" if adds and stale else None
+            changed = replace(was, state="possible", late_until=late_until, late_op=late_op, again=again)
+            return replace(changed, pid=outcome.pid, fingerprint=payload, refused=None) if adds else changed
+        case Fate.REJECTED if adds:
+            state = was.state if was.fingerprint is not None else "rejected"
+            return replace(was, pid=outcome.pid, state=state, refused=payload, attempts=was.attempts + 1)
+        case Fate.SUPPRESSED if adds:
+            return replace(was, pid=outcome.pid, state="suppressed", attempts=was.attempts + 1)
+        case Fate.REJECTED | Fate.SUPPRESSED:
+            return replace(was, attempts=was.attempts + 1)
+    return None
+
+
+def end(held: Ledger, rows: Counter[Row], request: PlanRequest, now: datetime) -> None:
+    """What is forgotten when a run has ended."""
+    in_plan = {key for _, key, op, _ in rows if op not in {"unchanged", Op.REMOVE}}
+    whole = request.scope in {Scope.ALL, Scope.RETRY_REJECTED}
+    for key, one in list(held.items()):
+        gone = one.state == "absent" and one.late_until is not None and one.late_until <= now
+        if gone or (whole and one.state == "rejected" and key not in in_plan):
+            del held[key]

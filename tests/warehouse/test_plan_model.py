@@ -1,0 +1,208 @@
+"""The set operations agree with a naive planner and settler, over whole histories of random worlds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from hashlib import md5
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
+
+from hub.core.planning import Fate, Op, PersonOutcome, PlanRequest, PlanSummary
+from hub.core.records import Lens, Scope, SyncMode
+from hub.warehouse.decision import mapping
+from hub.warehouse.outcomes import append_outcomes, progress, withheld
+from hub.warehouse.payload import read_people
+from hub.warehouse.plan import make_plan, preview_plan
+from hub.warehouse.settle import settle
+from tests.searching import search
+from tests.warehouse import planning_model as model
+from tests.warehouse.planes import RUNS, empty, naive, open_plane, write_world
+from tests.warehouse.planning_model import Held, Ledger, Profile, World
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+IN_FLIGHT = timedelta(hours=2)
+PIDS = range(1, 7)
+EMAILS = ["a@example.com", "b@example.com", "c@example.com"]
+FIELDS = (("EMAIL", "t_email"), ("LTV", "t_ltv"))
+
+emails = st.none() | st.sampled_from(EMAILS)
+profiles = st.builds(Profile, emails, st.sampled_from([None, 1.5, 2.5]), st.sets(st.sampled_from(EMAILS), max_size=1))
+ends = st.sampled_from([None, None, None, False, 3, 30])
+worlds = st.builds(
+    lambda people, members, consents: World(
+        people, members, {who: START + end * HOUR if end else end for who, end in consents.items()}
+    ),
+    st.dictionaries(st.sampled_from(PIDS), profiles, min_size=2),
+    st.sets(st.sampled_from(PIDS)),
+    st.fixed_dictionaries({(pid, purpose): ends for pid in PIDS for purpose in ("ads", "news")}),
+)
+other = st.sampled_from([0, 0, 0, 1])
+open_ends = st.lists(st.tuples(st.sampled_from([Fate.UNKNOWN, Fate.RETRY]), other), max_size=2)
+# Nothing follows a final fate within a run.
+lines = st.builds(
+    lambda first, last: [*first, *last], open_ends, st.lists(st.tuples(st.sampled_from(Fate), other), max_size=1)
+)
+scopes = st.sampled_from([Scope.ALL] * 5 + [Scope.RETRY_REJECTED, Scope.WITHDRAWN, Scope.EMPTY])
+rounds = st.fixed_dictionaries(
+    {
+        "world": worlds,
+        "scope": scopes,
+        "resend": st.sampled_from([False, False, True]),
+        "hours": st.integers(0, 3),
+        "lines": st.lists(lines, max_size=8),
+        "folds": st.booleans(),
+    }
+)
+syncs = st.tuples(
+    st.sampled_from(["email", "external_id"]),
+    st.sampled_from([("ads",), ("ads", "news")]),
+    st.sampled_from([SyncMode.MIRROR, SyncMode.MIRROR, SyncMode.ADD_ONLY, SyncMode.REMOVE_ONLY, SyncMode.REPLACE]),
+)
+
+
+@pytest.fixture(scope="module", params=["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
+def engine(request: pytest.FixtureRequest) -> Iterator[Any]:
+    with open_plane(request.param) as plane:
+        yield plane
+
+
+def request_of(key: str, purposes: tuple[str, ...], mode: SyncMode) -> PlanRequest:
+    return PlanRequest(0, 1, 1, Lens.LIVE, purposes, mode, key, FIELDS, Scope.ALL, START, audience="vip")
+
+
+def printed(request: PlanRequest, payload: Any) -> str | None:
+    """The fingerprint that the engine gives a payload."""
+    if payload is None:
+        return None
+    texts = "".join("\x1f" + ("\x1e" if value is None else str(value)) for value in payload)
+    return md5((mapping(request) + texts).encode()).hexdigest()
+
+
+@given(sync=syncs, told=st.lists(rounds, min_size=1, max_size=4))
+@search(12, suppress_health_check=list(HealthCheck))
+def test_the_sets_say_what_one_at_a_time_says(engine: Any, sync: Any, told: list[dict[str, Any]]) -> None:
+    empty(engine, *RUNS)
+    held: Ledger = {}
+    now = START
+    request = request_of(*sync)
+    for run, turn in enumerate(told, 1):
+        now += turn["hours"] * HOUR
+        write_world(engine, turn["world"], START)
+        request = replace(request, run=run, scope=turn["scope"], resend=turn["resend"], now=now)
+        held = play(engine, turn["world"], held, request, turn["lines"], folds=turn["folds"])
+    world = told[-1]["world"]
+    if not any(one.late_until for one in held.values()):
+        quiet(engine, world, held, replace(request, run=len(told) + 1, scope=Scope.ALL, resend=False))
+
+
+def play(
+    engine: Any, world: World, held: Ledger, request: PlanRequest, told: list[Any], *, folds: bool = False
+) -> Ledger:
+    rows = model.plan(world, held, request)
+    preview = preview_plan(engine, request, sample=100)
+    summary = make_plan(engine, request)
+    assert summary == preview.summary
+    assert written(engine, request.run) == Counter({row: n for row, n in rows.items() if row[2] != "unchanged"})
+    check_summary(summary, rows, held, world, request)
+    assert make_plan(engine, request) == summary
+    people = read_people(engine, request, 0, 100).rows
+    for person in people:
+        if person.op.adds:
+            assert person.allowed and person.fields == dict(
+                zip(["EMAIL", "LTV"], world.payload(person.pid), strict=True)
+            )
+            assert person.fingerprint == printed(request, world.payload(person.pid))
+    after = deepcopy(held)
+    tally: dict[tuple[Op, Fate], int] = {}
+    for person, fates in zip(people, told, strict=False):
+        for attempt, (fate, other) in enumerate(fates, 1):
+            payload = world.payload(person.pid) if person.op.adds else None
+            payload = ("other", 9.5) if other and payload else payload
+            attempted = (
+                person.position,
+                person.pid,
+                person.key,
+                person.op,
+                attempt,
+                fate,
+                request.now,
+                "NO_CONSENT",
+                0,
+            )
+            line = PersonOutcome(*attempted, printed(request, payload) or "")
+            append_outcomes(engine, request.run, [line])
+            model.fold(after, PersonOutcome(*attempted, payload), request.now, IN_FLIGHT)  # type: ignore[arg-type]
+            if folds:
+                settle(engine, request, now=request.now, in_flight_s=IN_FLIGHT.total_seconds(), ended=False)
+        if fates:
+            tally[person.op, fates[-1][0]] = tally.get((person.op, fates[-1][0]), 0) + 1
+    model.end(after, rows, request, request.now)
+    check_settled(engine, request, after, tally, summary)
+    return after
+
+
+def check_summary(
+    summary: PlanSummary, rows: Counter[model.Row], held: Ledger, world: World, request: PlanRequest
+) -> None:
+    def total(op: str, reason: str | None = None) -> int:
+        return sum(n for (_, _, kind, why), n in rows.items() if kind == op and reason in {None, why})
+
+    assert summary.balanced
+    whole = request.scope in {Scope.ALL, Scope.RETRY_REJECTED}
+    assert summary.members == (len(world.members & world.profiles.keys()) if whole else 0)
+    assert (summary.to_add, summary.to_update, summary.to_keep) == (total("add"), total("update"), total("keep"))
+    assert (summary.unchanged, summary.rejected) == (total("unchanged"), total("rejected"))
+    assert (summary.leavers, summary.moved) == (total("remove"), total("remove", "moved"))
+    assert summary.withdrawn == total("remove", "withdrawn")
+    assert summary.delivered_before == sum(one.fingerprint is not None for one in held.values())
+
+
+def check_settled(
+    engine: Any, request: PlanRequest, after: Ledger, tally: dict[tuple[Op, Fate], int], summary: PlanSummary
+) -> None:
+    counts = settle(engine, request, now=request.now, in_flight_s=IN_FLIGHT.total_seconds())
+    assert counts.balanced
+    assert counts == settle(engine, request, now=request.now, in_flight_s=IN_FLIGHT.total_seconds())
+    assert counts == progress(engine, request.run)
+    done = (Fate.ACCEPTED, Fate.NOOP)
+    assert counts.added == sum(tally.get((Op.ADD, fate), 0) for fate in done)
+    assert counts.removed == sum(tally.get((Op.REMOVE, fate), 0) for fate in done)
+    assert counts.withheld == sum(withheld(engine, request.run).values())
+    assert delivered(engine) == {key: in_text(one, request) for key, one in after.items()}
+
+
+def quiet(engine: Any, world: World, held: Ledger, request: PlanRequest) -> None:
+    """Law L4: where all is accepted, what is delivered is what is wanted."""
+    accepted = [[(Fate.ACCEPTED, 0)]] * 30
+    after = play(engine, world, held, request, accepted)
+    again = replace(request, run=request.run + 1)
+    assert not [row for row in model.plan(world, after, again) if row[2] in {"add", "update", "remove"}]
+    if request.mode in {SyncMode.MIRROR, SyncMode.REPLACE}:
+        wanted = {key for _, key, op, _ in model.plan(world, {}, again) if op == "add"}
+        there = {key for key, one in after.items() if one.fingerprint is not None}
+        assert there == wanted - {key for key, one in after.items() if one.state in {"suppressed", "rejected"}}
+
+
+def written(engine: Any, run: int) -> Counter[model.Row]:
+    rows = engine.rows('SELECT pid, key, op, reason, "position" FROM plan WHERE run = $run', {"run": run})
+    positions = sorted(position for *_, position in rows if position is not None)
+    assert positions == list(range(1, len(positions) + 1))
+    return Counter(tuple(row[:4]) for row in rows)
+
+
+def in_text(one: Held, request: PlanRequest) -> tuple[Any, ...]:
+    prints = printed(request, one.fingerprint), printed(request, one.refused)
+    return one.pid, one.state, *prints, one.attempts, naive(one.late_until), one.late_op, one.again
+
+
+def delivered(engine: Any) -> dict[str, tuple[Any, ...]]:
+    columns = "key, pid, state, fingerprint, refused, attempts, late_until, late_op, again"
+    return {key: tuple(rest) for key, *rest in engine.rows(f"SELECT {columns} FROM delivered")}

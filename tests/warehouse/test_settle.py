@@ -1,0 +1,205 @@
+"""What becomes of outcomes: who is there, who may be, what is said again, and what is forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from hub.core.planning import Fate, PersonOutcome
+from hub.core.records import Scope, WithheldReason
+from hub.warehouse.outcomes import append_outcomes, progress, withheld
+from hub.warehouse.payload import read_people
+from hub.warehouse.plan import KEPT_RUNS, forget_sync, make_plan, plan_summary, preview_plan, withdrawn_since
+from hub.warehouse.settle import audiences, repeats, settle
+from hub.warehouse.views import count_rejections, rejections
+from tests.warehouse.planes import open_plane, write_world
+from tests.warehouse.town import ASKED, HOUR, NOW, after, deliver, log, states, town
+
+
+@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
+def engine(request: pytest.FixtureRequest) -> Iterator[Any]:
+    with open_plane(request.param) as plane:
+        yield plane
+
+
+def test_an_update_that_is_refused_leaves_the_person_there_to_be_removed(engine: Any) -> None:
+    world = town(engine, "a@x")
+    deliver(engine, ASKED)
+    world.profiles[1].ltv = 11.0
+    write_world(engine, world, NOW)
+    update = after(ASKED)
+    deliver(engine, update, Fate.REJECTED)
+    assert states(engine) == {"a@x": "present"}
+    assert preview_plan(engine, after(update)).summary.rejected == 1
+    town(engine, "a@x", members=set())
+    assert make_plan(engine, after(update)).leavers == 1
+
+
+def test_the_vendors_suppression_is_withheld_in_this_run_and_later(engine: Any) -> None:
+    town(engine, "a@x")
+    deliver(engine, ASKED, Fate.SUPPRESSED)
+    assert withheld(engine, 1) == {WithheldReason.SUPPRESSED: 1}
+    assert make_plan(engine, after(ASKED)).withheld == {WithheldReason.SUPPRESSED: 1}
+
+
+def test_someone_dropped_by_the_gate_is_withheld_and_if_delivered_removed(engine: Any) -> None:
+    world = town(engine, "a@x")
+    deliver(engine, ASKED)
+    world.profiles[1].ltv = 11.0
+    write_world(engine, world, NOW)
+    update = after(ASKED)
+    make_plan(engine, update)
+    town(engine, "a@x", denied={1})
+    [person] = read_people(engine, update, 0, 10).rows
+    line = PersonOutcome(1, 1, "a@x", person.op, 1, Fate.WITHHELD, NOW, person.reason)
+    append_outcomes(engine, update.run, [line])
+    counts = settle(engine, update, now=NOW, in_flight_s=900)
+    assert (counts.withheld, counts.updated, withheld(engine, update.run)) == (1, 0, {WithheldReason.NO_CONSENT: 1})
+    removal = after(update, scope=Scope.WITHDRAWN)
+    assert (make_plan(engine, removal).withdrawn, plan_summary(engine, removal.run).members) == (1, 0)
+
+
+def test_another_audience_begins_from_nothing_and_the_old_one_can_be_emptied(engine: Any) -> None:
+    town(engine, "a@x")
+    deliver(engine, ASKED)
+    gold = after(ASKED, audience="gold")
+    deliver(engine, gold)
+    assert audiences(engine, 1) == {"vip": 1, "gold": 1}
+    emptying = after(gold, audience="vip", scope=Scope.EMPTY)
+    deliver(engine, emptying)
+    assert audiences(engine, 1) == {"gold": 1}
+    assert progress(engine, emptying.run).removed == 1
+
+
+def test_a_remove_after_an_unanswered_add_goes_out_at_once_and_again_at_the_deadline(engine: Any) -> None:
+    town(engine, "a@x")
+    deliver(engine, ASKED, Fate.UNKNOWN)
+    assert states(engine) == {"a@x": "possible"}
+    town(engine, "a@x", members=set())
+    remove = after(ASKED, hours=0.1)
+    deliver(engine, remove)
+    [repeat] = repeats(engine)
+    assert (states(engine), repeat.at) == ({"a@x": "possible"}, NOW + timedelta(seconds=900))
+    waiting, due = after(remove, hours=0.1), after(remove, hours=1)
+    assert preview_plan(engine, waiting).summary.leavers == 0
+    assert audiences(engine, 1, removable_at=waiting.now) == {}
+    assert preview_plan(engine, replace(due, scope=Scope.REPEAT)).summary.leavers == 1
+    deliver(engine, due)
+    assert (states(engine), repeats(engine)) == ({}, [])
+
+
+def test_an_accepted_retry_does_not_make_the_unanswered_attempt_forgotten(engine: Any) -> None:
+    town(engine, "a@x")
+    make_plan(engine, ASKED)
+    reading = read_people(engine, ASKED, 0, 10)
+    log(engine, ASKED, reading, Fate.UNKNOWN)
+    log(engine, ASKED, reading, Fate.ACCEPTED)
+    settle(engine, ASKED, now=NOW, in_flight_s=900)
+    assert states(engine) == {"a@x": "present"}
+    town(engine, "a@x", members=set())
+    deliver(engine, after(ASKED))
+    assert states(engine) == {"a@x": "possible"} and len(repeats(engine)) == 1
+
+
+def test_an_add_after_an_unanswered_remove_is_repeated_with_the_next_run(engine: Any) -> None:
+    world = town(engine, "a@x")
+    deliver(engine, ASKED)
+    write_world(engine, replace(world, members=set()), NOW)
+    remove = after(ASKED)
+    deliver(engine, remove, Fate.UNKNOWN)
+    write_world(engine, world, NOW)
+    back = after(remove)
+    deliver(engine, back)
+    assert preview_plan(engine, after(back)).summary.unchanged == 1
+    assert preview_plan(engine, after(back, hours=1)).summary.to_update == 1
+
+
+def test_settling_twice_changes_nothing_and_settling_early_takes_in_what_there_is(engine: Any) -> None:
+    town(engine, "a@x", "b@x")
+    make_plan(engine, ASKED)
+    reading = read_people(engine, ASKED, 0, 1)
+    log(engine, ASKED, reading, Fate.REJECTED)
+    settle(engine, ASKED, now=NOW, in_flight_s=900, ended=False)
+    assert states(engine) == {"a@x": "rejected"}
+    log(engine, ASKED, read_people(engine, ASKED, 1, 1), Fate.ACCEPTED)
+    counts = settle(engine, ASKED, now=NOW, in_flight_s=900)
+    held = engine.rows("SELECT * FROM delivered ORDER BY key")
+    assert settle(engine, ASKED, now=NOW + HOUR, in_flight_s=900) == counts
+    assert engine.rows("SELECT * FROM delivered ORDER BY key") == held
+    assert [row[9] for row in held] == [1, 0]
+
+
+def test_a_person_without_an_outcome_was_never_sent(engine: Any) -> None:
+    town(engine, "a@x")
+    make_plan(engine, ASKED)
+    counts = settle(engine, ASKED, now=NOW, in_flight_s=900)
+    assert (counts.pending, states(engine)) == (1, {})
+
+
+def test_who_was_refused_before_is_listed_with_the_reason_of_then(engine: Any) -> None:
+    town(engine, "a@x", "b@x", "c@x")
+    deliver(engine, ASKED, a=Fate.REJECTED, b=Fate.REJECTED)
+    again = after(ASKED, scope=Scope.RETRY_REJECTED)
+    deliver(engine, again, b=Fate.REJECTED, a=Fate.REJECTED)
+    town(engine, "a@x", "b@x", "c@x", "d@x")
+    later = after(again, scope=Scope.ALL)
+    deliver(engine, later, Fate.REJECTED)
+    assert progress(engine, later.run).rejected == count_rejections(engine, later.run) == 3
+    found = rejections(engine, later.run, None, 10)
+    assert [(one.person and one.person.pid, one.reason, one.attempts) for one in found] == [
+        (4, "why", 1),
+        (1, "why", 1),
+        (2, "why", 1),
+    ]
+    first, second = rejections(engine, later.run, None, 2), rejections(engine, later.run, found[1].position, 2)
+    assert [*first, *second] == found
+    for _ in range(KEPT_RUNS - 1):
+        later = after(later)
+        deliver(engine, later)
+    assert count_rejections(engine, again.run + 1) == count_rejections(engine, later.run) == 3
+
+
+def test_a_withdrawal_waits_since_it_was_recorded_or_linked_whichever_came_later(engine: Any) -> None:
+    town(engine, "a@x", "b@x")
+    deliver(engine, ASKED)
+    town(engine, "a@x", "b@x", denied={1, 2})
+    said = {"at": (NOW - HOUR).replace(tzinfo=None)}
+    removal = after(ASKED, scope=Scope.WITHDRAWN)
+    make_plan(engine, removal)
+    assert withdrawn_since(engine, removal.run, ("ads",)) is None
+    with engine.write() as tx:
+        tx.execute("INSERT INTO consent_entries VALUES (1, 's', 'ads', 'DENY', $at, $at, NULL)", said)
+    assert withdrawn_since(engine, removal.run, ("ads", "news")) == NOW
+    with engine.write() as tx:
+        tx.execute("UPDATE identifiers SET linked_at = $at WHERE pid = 2", said)
+    assert withdrawn_since(engine, removal.run, ("ads",)) == NOW - HOUR
+    assert withdrawn_since(engine, removal.run, ("news",)) is None
+
+
+def test_plans_of_older_runs_go_and_what_was_refused_stays(engine: Any) -> None:
+    town(engine, "a@x", "b@x", None)
+    request = ASKED
+    for _ in range(KEPT_RUNS + 2):
+        deliver(engine, request, Fate.REJECTED, b=Fate.UNKNOWN)
+        request = after(request, scope=Scope.RETRY_REJECTED)
+    planned = {run for (run,) in engine.rows("SELECT DISTINCT run FROM plan WHERE op = 'add'")}
+    assert planned == set(range(3, KEPT_RUNS + 3))
+    assert engine.rows("SELECT DISTINCT run FROM plan WHERE op = 'withheld'") == [(KEPT_RUNS + 2,)]
+    refused = engine.rows("SELECT count(*) FROM outcomes WHERE kind = 'rejected'")
+    assert refused == [(KEPT_RUNS + 2,)]
+
+
+def test_nothing_is_kept_of_a_sync_that_is_forgotten(engine: Any) -> None:
+    town(engine, "a@x")
+    deliver(engine, ASKED)
+    other = replace(ASKED, run=2, sync=2)
+    deliver(engine, other)
+    forget_sync(engine, 1)
+    for table in ("plans", "delivered"):
+        assert engine.rows(f"SELECT DISTINCT sync FROM {table}") == [(2,)]
+    for table in ("plan", "outcomes"):
+        assert engine.rows(f"SELECT DISTINCT run FROM {table}") == [(2,)]

@@ -1,0 +1,243 @@
+"""Files of three formats are read alike, and a file that cannot be read as a whole changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.core.imports import FileFormat, Shape
+from hub.errors import ErrorCode, HubError
+from hub.warehouse import staging
+from hub.warehouse.duckdb import open_duckdb
+from hub.warehouse.files import csv_file, ndjson_file
+from tests.searching import search
+from tests.warehouse.importing import Plane, as_csv, as_ndjson, plane
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Plane]:
+    with plane(tmp_path) as opened:
+        yield opened
+
+
+def as_parquet(path: Path, columns: dict[str, Any]) -> Path:
+    parquet.write_table(pa.table(columns), path)
+    return path
+
+
+def test_three_formats_of_one_table_give_the_same_people(tmp_path: Path) -> None:
+    rows = [
+        {"id": "p1", "email": "a@example.com", "age": 30, "vip": True, "joined": "2024-01-31", "word": 'x,"y"\nz'},
+        {"id": "p2", "email": None, "age": 2.5, "vip": False, "joined": None, "word": "ü"},
+    ]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    found = []
+    for suffix, content in (
+        ("csv", as_csv(rows)),
+        ("ndjson", as_ndjson(rows)),
+        ("parquet", as_parquet(tmp_path / "t.parquet", columns)),
+    ):
+        with plane(tmp_path) as hub:
+            assert hub.profiles(content, suffix).accepted == 2
+            found.append(hub.people())
+    assert found[0] == found[1] == found[2]
+    assert found[0]["p1"]["joined"] == "2024-01-31T00:00:00Z"
+
+
+def test_what_parquet_says_of_types_is_kept(hub: Plane, tmp_path: Path) -> None:
+    columns = {
+        "id": pa.array([1, 2]),
+        "digits": pa.array(["12", "13"]),
+        "price": pa.array([Decimal("1.50"), Decimal("2.25")]),
+        "day": pa.array([date(2024, 1, 31), None]),
+        "at": pa.array([datetime(2024, 1, 31, 12, tzinfo=UTC), None], pa.timestamp("us", "Europe/Berlin")),
+        "kind": pa.array(["a", "b"]).dictionary_encode(),
+        "tags": pa.array([["x", "y"], []]),
+        "long": pa.array([2**60, 1]),
+    }
+    hub.profiles(as_parquet(tmp_path / "t.parquet", columns), "parquet")
+    assert hub.person("1") == {
+        "digits": "12",
+        "price": 1.5,
+        "day": "2024-01-31T00:00:00Z",
+        "at": "2024-01-31T12:00:00Z",
+        "kind": "a",
+        "tags": ["x", "y"],
+        "long": str(2**60),
+    }
+
+
+def test_nan_in_parquet_is_rejected_by_row(hub: Plane, tmp_path: Path) -> None:
+    path = as_parquet(tmp_path / "t.parquet", {"id": ["p1", "p2"], "ltv": [1.5, float("nan")]})
+    report = hub.profiles(path, "parquet")
+    assert [(one.line, one.column) for one in report.rejections] == [(2, "ltv")]
+
+
+def test_json_keeps_what_it_says_of_types(hub: Plane) -> None:
+    hub.profiles(
+        b'{"id":"p1","code":"12","n":12,"tags":["a"],"deep":{"x":[1]},"mixed":[1,"a"],"esc":"a\\"\\u00e9\\n","big":12345678901234567}\n'
+        b'\n{"id":7}\n',
+        "ndjson",
+    )
+    assert hub.people() == {
+        "p1": {
+            "code": "12",
+            "n": 12,
+            "tags": ["a"],
+            "deep": '{"x":[1]}',
+            "mixed": '[1,"a"]',
+            "esc": 'a"é\n',
+            "big": "12345678901234567",
+        },
+        "7": {},
+    }
+
+
+def test_bad_lines_of_json_are_rejected_by_line(hub: Plane) -> None:
+    report = hub.profiles(
+        b'{"id":"p1","n":1}\n{"id":"p2"\n[1]\n{"n":1}\n{"id":"p3","n":NaN}\n{"id":"p4","w":"\xff"}\n'
+        b'{"id":"p5","w":"a\\u0000b"}\n{"id":"p6"}\n',
+        "ndjson",
+    )
+    assert [one.line for one in report.rejections] == [2, 3, 4, 5, 6, 7]
+    assert set(hub.people()) == {"p1", "p6"}
+
+
+@pytest.mark.parametrize(
+    ("content", "suffix"),
+    [
+        (b"", "csv"),
+        (b"\n\n", "csv"),
+        (b"name,email\na,b\n", "csv"),
+        (b"id,email,email\np1,a,b\n", "csv"),
+        (b"id,\np1,a\n", "csv"),
+        (b"id,na\x07me\np1,a\n", "csv"),
+        ("id,name\np1,ä\n".encode("utf-16"), "csv"),
+        ("id,näme\np1,ä\n".encode("latin-1"), "csv"),
+        (b"PK\x03\x04\x00\x00", "csv"),
+        (b'id,a\np1,"' + b"x" * (9 << 20) + b"\n" + b"y" * (9 << 20), "csv"),
+        (b",".join(b"c%d" % n for n in range(10**6)) + b"\n", "csv"),
+        (b"id," * 10**6, "csv"),
+        (b'id,a\np1,"never closed\np2,x\np3,y\n', "csv"),
+        (b'id,a\np1,x\n"p2,x\np3,y\n', "csv"),
+        (b"", "ndjson"),
+        (b'{"name":"x"}\n', "ndjson"),
+        ('{"id":"p1"}\n'.encode("utf-16"), "ndjson"),
+        (b'{"id":"p1","":1}\n', "ndjson"),
+        (b"", "parquet"),
+        (b"PAR1 not really PAR1", "parquet"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else repr(value[:16]),
+)
+def test_a_file_that_cannot_be_read_as_a_whole_changes_nothing(hub: Plane, content: bytes, suffix: str) -> None:
+    hub.profiles("id,age\np0,1\n")
+    before = hub.told()
+    with pytest.raises(HubError) as refusal:
+        hub.profiles(content, suffix)
+    assert refusal.value.code is ErrorCode.INVALID
+    assert hub.told() == before
+
+
+def test_a_parquet_file_that_breaks_in_the_middle_changes_nothing(hub: Plane, tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pa.table({"id": [f"p{n}" for n in range(50_000)]}), path, row_group_size=10_000)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 20_000] = b"\xff" * 20_000
+    with pytest.raises(HubError) as refusal:
+        hub.profiles(bytes(content), "parquet")
+    assert refusal.value.code is ErrorCode.INVALID
+    assert hub.told() == []
+
+
+def test_a_header_alone_is_a_file_without_rows(hub: Plane) -> None:
+    for content in ("id,age\n", "id,age", "\ufeffid,age\n\n"):
+        report = hub.profiles(content)
+        assert (report.accepted, report.unchanged, report.rejected) == (0, 0, 0)
+
+
+def test_a_mapping_renames_columns_and_must_name_real_ones(hub: Plane) -> None:
+    hub.profiles("Kunde,E-Mail\np1,a@example.com\n", mapping={"Kunde": "id", "E-Mail": "email"})
+    assert hub.people() == {"p1": {"email": "a@example.com"}}
+    with pytest.raises(HubError) as refusal:
+        hub.profiles("Kunde,E-Mail\np1,a@example.com\n", mapping={"Kunde": "id", "EMail": "email"})
+    assert refusal.value.problems[0].suggestion == "E-Mail"
+    with pytest.raises(HubError):
+        hub.profiles("id,Kunde\np1,p2\n", mapping={"Kunde": "id"})
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_another_delimiter_is_recognised_by_the_header(hub: Plane, delimiter: str) -> None:
+    hub.profiles(f'id{delimiter}name\np1{delimiter}"a,b{delimiter}c"\n')
+    assert hub.people() == {"p1": {"name": f"a,b{delimiter}c"}}
+
+
+def test_the_list_of_rejections_ends_somewhere_and_the_count_does_not(
+    hub: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "MOST_REJECTIONS", 5)
+    report = hub.profiles("id,email\n" + "".join(f"p{n},x\n" for n in range(20)) + "p,a@example.com\n")
+    assert (report.accepted, report.rejected, len(report.rejections), report.truncated) == (1, 20, 5, True)
+
+
+cells = st.text(alphabet='ab"\n\r,ü ', max_size=5)
+
+
+@search(25)
+@given(rows=st.lists(st.tuples(cells, cells), max_size=12), block=st.sampled_from([64, 200, 1 << 20]))
+def test_every_row_has_the_line_on_which_it_begins(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], block: int
+) -> None:
+    content, lines = "id,a,b\n", []
+    for number, (first, second) in enumerate(rows):
+        lines.append(content.count("\n") + 1)
+        quoted = [cell.replace('"', '""') for cell in (f"p{number}", first, second)]
+        content += ",".join(f'"{cell}"' for cell in quoted) + (",extra" if number % 3 == 2 else "") + "\n"
+    path = tmp_path_factory.mktemp("lines") / "f.csv"
+    path.write_bytes(content.encode())
+    engine = open_duckdb(":memory:", threads=1)
+    with pytest.MonkeyPatch.context() as patch, engine.write() as tx:
+        patch.setattr(csv_file, "BLOCK_BYTES", block)
+        staged = staging.read(tx, path, FileFormat.CSV, Shape(("id",)))
+        found = dict(tx.rows(f"SELECT line, {staged.columns['id']} FROM staged"))
+    engine.close()
+    rejected = [one.line for one in staged.rejections.kept]
+    assert rejected == [line for number, line in enumerate(lines) if number % 3 == 2]
+    assert found == {line: f"p{number}" for number, line in enumerate(lines) if number % 3 != 2}
+
+
+def test_progress_is_told_in_rows_and_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("id\n" + "".join(f"p{n}\n" for n in range(1000)))
+    told: list[tuple[int, int]] = []
+    engine = open_duckdb(":memory:")
+    with engine.write() as tx:
+        staging.read(tx, path, FileFormat.CSV, Shape(("id",)), progress=lambda *done: told.append(done))
+    engine.close()
+    assert told[-1] == (1000, path.stat().st_size)
+
+
+def test_columns_that_come_up_later_and_rejected_people_in_between_keep_their_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ndjson_file, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(staging, "MOST_SPARED", 2)
+    path = tmp_path / "f.ndjson"
+    rows = [{"id": f"p{n}", f"c{n // 10}": "x"} | ({"email": "nobody"} if n % 7 == 3 else {}) for n in range(60)]
+    path.write_bytes(as_ndjson(rows))
+    engine = open_duckdb(":memory:", threads=1)
+    with engine.write() as tx:
+        staged = staging.read(tx, path, FileFormat.NDJSON, Shape(("id",), {"email": "email"}))
+        found = tx.rows(f"SELECT line, {staged.columns['id']}, {staged.columns['c3']} FROM staged ORDER BY line")
+        spared = tx.rows("SELECT key FROM spared")
+    engine.close()
+    assert found == [(n + 1, f"p{n}", "x" if n // 10 == 3 else None) for n in range(60) if n % 7 != 3]
+    assert sorted(spared) == sorted((f"p{n}",) for n in range(60) if n % 7 == 3)
