@@ -28,11 +28,8 @@ def main() -> int:
         if url is None:
             return first
         print("\nOnce more with PostgreSQL as the control plane:", flush=True)
-        # Killed processes leave backends behind that can still hold the database that is lent next: the kills run here
-        # in the long suite, until each has a database of its own again.
-        kills = [] if long else ["--ignore", "tests/services/test_kill.py"]
-        second = run_pytest([*ON_POSTGRES, *marks, *kills], HUB_TEST_DATABASE="postgres", HUB_TEST_POSTGRES_URL=url)
-        return first or second
+        second = run_pytest([*ON_POSTGRES, *marks], HUB_TEST_DATABASE="postgres", HUB_TEST_POSTGRES_URL=url)
+    return first or second
 
 
 def run_pytest(arguments: list[str], **environment: str) -> int:

@@ -68,9 +68,11 @@ class Segments(KeyedRepository[Segment]):
     async def save_evaluation(self, id: int, lens: Lens, evaluation: Evaluation, *, version: int) -> None:
         """Keep this as the newest evaluation under the lens; `version` is the segment's that was evaluated."""
         values = {name: getattr(evaluation, name) for name in Evaluation.__slots__}
-        async with self._database.transaction():
-            await models.SegmentEvaluation.filter(segment_id=id, lens=lens.value).delete()
-            await models.SegmentEvaluation.create(segment_id=id, lens=lens.value, version=version, **values)
+        row = models.SegmentEvaluation(segment_id=id, lens=lens.value, version=version, **values)
+        # In one statement, since a run and an import may evaluate the same segment at the same moment.
+        await models.SegmentEvaluation.bulk_create(
+            [row], on_conflict=["segment_id", "lens"], update_fields=["version", *values]
+        )
 
     @stored
     async def evaluation(self, id: int, lens: Lens = Lens.LIVE) -> Evaluation | None:

@@ -114,6 +114,13 @@ async def test_each_lens_has_an_evaluation_of_its_own(store: Store) -> None:
     assert await store.segments.evaluation(made.id, Lens.AS_OF) == then
 
 
+async def test_evaluations_of_one_segment_at_the_same_moment_leave_one(store: Store) -> None:
+    made = await store.segments.create(key="s", name="S", rule="age > 1")
+    each = [Evaluation(size, size, 0, NOON, NOON) for size in range(20)]
+    await asyncio.gather(*(store.segments.save_evaluation(made.id, Lens.LIVE, one, version=1) for one in each))
+    assert await store.segments.evaluation(made.id) in each
+
+
 async def test_a_segment_is_stale_until_its_rule_in_force_was_evaluated(store: Store) -> None:
     made = await store.segments.create(key="vip", name="VIP", rule="everyone")
     assert [one.key for one in await store.segments.stale()] == ["vip"]
