@@ -144,22 +144,29 @@ _COLUMNS = ", ".join(ENTRIES.names)
 # `place` ranks a person's entries for a purpose, the last word first; `own_place` does so within one subject.
 # `denied_at` is the place of the highest denial. `lifted_at` is the place of the grant that carries a yes: the last
 # word where the subjects agree, else the highest grant recorded since the last link. Yes, if it outranks every denial.
+# Most people have one entry for a purpose, which is their last word: ranking those too would double the cost.
 _FOLD = """
 INSERT INTO consent (pid, purpose, state, since, expires_at, seq)
 WITH theirs AS (
     SELECT pid, subject, min(linked_at) AS linked_at FROM identifiers
     WHERE pid IN (SELECT pid FROM consent_touched) GROUP BY pid, subject
-), heard AS (
+), heard AS MATERIALIZED (
     SELECT t.pid, t.purpose, i.subject, i.linked_at, e.seq, e.action, e.effective_at, e.recorded_at, e.expires_at,
         CASE WHEN e.action = 'GRANT' THEN 0 ELSE 1 END AS is_no
     FROM consent_touched t JOIN theirs i ON i.pid = t.pid
     JOIN consent_entries e ON e.subject = i.subject AND e.purpose = t.purpose
+), told AS MATERIALIZED (
+    SELECT pid, purpose, count(*) AS entries, max(action) AS action, max(effective_at) AS effective_at,
+        max(expires_at) AS expires_at, max(seq) AS seq
+    FROM heard GROUP BY pid, purpose
+), many AS (
+    SELECT h.* FROM heard h JOIN told t ON t.pid = h.pid AND t.purpose = h.purpose WHERE t.entries > 1
 ), ranked AS (
     SELECT *, max(linked_at) OVER (PARTITION BY pid, purpose) AS last_link,
         row_number() OVER (PARTITION BY pid, purpose ORDER BY effective_at DESC, is_no DESC, seq DESC) AS place,
         row_number() OVER (PARTITION BY pid, purpose, subject ORDER BY effective_at DESC, is_no DESC, seq DESC)
             AS own_place
-    FROM heard
+    FROM many
 ), weighed AS (
     SELECT pid, purpose, coalesce(min(place) FILTER (WHERE is_no = 1), count(*) + 1) AS denied_at,
         CASE WHEN max(is_no) FILTER (WHERE own_place = 1) = 0 THEN 1
@@ -178,6 +185,11 @@ SELECT pid, purpose,
     min(expires_at) FILTER (WHERE granted AND place <= lifted_at),
     max(seq) FILTER (WHERE place = decided_at)
 FROM judged GROUP BY pid, purpose
+UNION ALL
+SELECT pid, purpose,
+    CASE action WHEN 'GRANT' THEN 'GRANTED' WHEN 'WITHDRAW' THEN 'WITHDRAWN' ELSE 'DENIED' END,
+    effective_at, CASE WHEN action = 'GRANT' THEN expires_at END, seq
+FROM told WHERE entries = 1
 """
 
 _GRANTED_SINCE = """
