@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from hub.core.records import Lens
 from hub.core.rules.judge import Event, Person
@@ -57,22 +58,43 @@ def evaluate(engine: Engine, segment: int, lens: Lens, sql: str, as_of: datetime
 def evaluate_in(tx: Transaction, segment: int, lens: Lens, sql: str, as_of: datetime) -> Counts:
     """As `evaluate`, inside a transaction that others share."""
     of = {"segment": segment, "lens": lens.value}
-    tx.execute(f"CREATE TEMP TABLE matching AS {CLOCK} SELECT pid FROM ({sql}) AS matched", {"as_of": as_of})
-    left = tx.execute(
-        "DELETE FROM memberships WHERE segment = $segment AND lens = $lens "
-        "AND NOT EXISTS (SELECT 1 FROM matching WHERE matching.pid = memberships.pid)",
-        of,
-    )
-    entered = tx.execute(
-        "INSERT INTO memberships (segment, lens, pid, entered_at) "
-        "SELECT CAST($segment AS BIGINT), CAST($lens AS VARCHAR), pid, CAST($as_of AS TIMESTAMP) FROM matching "
-        "WHERE NOT EXISTS (SELECT 1 FROM memberships AS m "
-        "WHERE m.segment = $segment AND m.lens = $lens AND m.pid = matching.pid) ORDER BY matching.pid",
-        {**of, "as_of": as_of},
-    )
-    size = tx.rows("SELECT count(*) FROM matching")[0][0]
-    tx.execute("DROP TABLE matching")
-    return Counts(int(size), entered, left)
+    held = int(tx.rows(f"SELECT count(*) FROM ({_HELD}) AS held", of)[0][0])
+    if not held:
+        matched = f"({CLOCK} SELECT pid FROM ({sql}) AS rule) AS matched"
+        entered = tx.execute(f"{_ENTER} FROM {matched} ORDER BY pid", {**of, "as_of": as_of})
+        return Counts(entered, entered, 0)
+    entered, left = _changed(tx, of, sql, as_of)
+    return Counts(held + entered - left, entered, left)
+
+
+def _changed(tx: Transaction, of: dict[str, Any], sql: str, as_of: datetime) -> tuple[int, int]:
+    """How many entered and left. Where nobody did, as most of the time, the memberships are only read."""
+    entered = left = 0
+    if tx.execute(f"CREATE TEMP TABLE differing AS {_side_by_side(sql)} {_DIFFERING}", {**of, "as_of": as_of}):
+        left = tx.execute(_LEAVE, of)
+        entered = tx.execute(f"{_ENTER} FROM differing WHERE entering ORDER BY pid", {**of, "as_of": as_of})
+    tx.execute("DROP TABLE differing")
+    return entered, left
+
+
+def _side_by_side(sql: str) -> str:
+    """Who the rule's SQL selects, and who is held to be a member."""
+    return f"{CLOCK}, matched AS (SELECT pid FROM ({sql}) AS rule), held AS ({_HELD})"
+
+
+_HELD = "SELECT pid FROM memberships WHERE segment = CAST($segment AS BIGINT) AND lens = $lens"
+_ENTER = (
+    "INSERT INTO memberships (segment, lens, pid, entered_at) "
+    "SELECT CAST($segment AS BIGINT), CAST($lens AS VARCHAR), pid, CAST($as_of AS TIMESTAMP)"
+)
+_LEAVE = (
+    "DELETE FROM memberships WHERE segment = $segment AND lens = $lens "
+    "AND pid IN (SELECT pid FROM differing WHERE NOT entering)"
+)
+_DIFFERING = (
+    "SELECT coalesce(m.pid, h.pid) AS pid, h.pid IS NULL AS entering "
+    "FROM matched AS m FULL JOIN held AS h ON h.pid = m.pid WHERE m.pid IS NULL OR h.pid IS NULL"
+)
 
 
 def forget(engine: Engine, segment: int) -> None:
@@ -85,15 +107,13 @@ def match(reader: Reader, sql: str, as_of: datetime, sample: int, segment: int |
     """Count what the rule's SQL selects, with a sample in the order of `pid`, and compare with that segment's live
     members. Writes nothing."""
     of = {"as_of": as_of, "sample": sample, "segment": segment, "lens": Lens.LIVE.value}
-    rows = reader.rows(_COMPARED.replace("{clock}", CLOCK).replace("{sql}", sql), of)
+    rows = reader.rows(_side_by_side(sql) + _COMPARED, of)
     size, entering, leaving, _ = rows[0]
     people = tuple(pid for *_, pid in rows if pid is not None)
     return Match(size, people) if segment is None else Match(size, people, entering, leaving)
 
 
-_COMPARED = """
-{clock}, matched AS (SELECT pid FROM ({sql}) AS rule),
-held AS (SELECT pid FROM memberships WHERE segment = CAST($segment AS BIGINT) AND lens = $lens),
+_COMPARED = """,
 sums AS (
   SELECT count(m.pid) AS size, count(*) FILTER (WHERE h.pid IS NULL) AS entering,
     count(*) FILTER (WHERE m.pid IS NULL) AS leaving

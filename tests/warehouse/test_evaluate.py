@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,23 @@ def test_evaluating_again_changes_nothing(engine: DuckDbEngine) -> None:
     assert memberships.evaluate(engine, 1, Lens.LIVE, NONE, LATER) == Counts(0, 0, 5)
 
 
+def test_where_nobody_enters_or_leaves_nothing_is_written(tmp_path: Path) -> None:
+    opened = open_duckdb(tmp_path / "hub.duckdb", threads=1)
+    create_or_upgrade(opened)
+    with opened.write() as tx:
+        tx.execute(
+            "INSERT INTO profiles (pid, external_id, first_seen, changed_at) VALUES (2, 'p2', $at, $at)", {"at": NOON}
+        )
+    memberships.evaluate(opened, 1, Lens.LIVE, EVEN, NOON)
+    log = tmp_path / "hub.duckdb.wal"
+    before = log.stat().st_size
+    assert memberships.evaluate(opened, 1, Lens.LIVE, EVEN, LATER) == Counts(1, 0, 0)
+    assert log.stat().st_size == before
+    assert memberships.evaluate(opened, 1, Lens.LIVE, NONE, LATER) == Counts(0, 0, 1)
+    assert log.stat().st_size > before
+    opened.close()
+
+
 def test_lenses_and_segments_leave_one_another_alone(engine: DuckDbEngine) -> None:
     memberships.evaluate(engine, 1, Lens.LIVE, ALL, NOON)
     memberships.evaluate(engine, 2, Lens.LIVE, EVEN, NOON)
@@ -67,6 +85,13 @@ def test_lenses_and_segments_leave_one_another_alone(engine: DuckDbEngine) -> No
 
 def test_the_clock_of_the_rule_is_as_of(engine: DuckDbEngine) -> None:
     assert memberships.evaluate(engine, 1, Lens.LIVE, OLD, NOON + timedelta(hours=3)).size == 4
+
+
+def test_a_rule_may_begin_with_names_of_its_own(engine: DuckDbEngine) -> None:
+    named = f"WITH even AS ({EVEN}) SELECT pid FROM even"
+    assert memberships.evaluate(engine, 1, Lens.LIVE, named, NOON) == Counts(5, 5, 0)
+    assert memberships.evaluate(engine, 1, Lens.LIVE, named, NOON) == Counts(5, 0, 0)
+    assert memberships.match(engine, named, NOON, sample=0, segment=1) == Match(5, (), 0, 0)
 
 
 def test_members_come_in_pages_by_pid(engine: DuckDbEngine) -> None:
