@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import ibis
+from ibis.backends.sql import compilers
+from sqlglot import exp
 
 from hub.core.records import TraitType
 from hub.core.rules import tree
@@ -20,8 +22,21 @@ from hub.core.rules.tree import Aggregate, And, Condition, Did, Events, InSegmen
 Table = Any
 
 
+CLOCK = "clock"
+
+
 def to_sql(rule: Condition, dialect: str) -> str:
-    return str(ibis.to_sql(_Relations(rule, dialect).members(rule), dialect=dialect, pretty=False))
+    compiler = getattr(compilers, dialect).compiler
+    query = compiler.to_sqlglot(_Relations(rule, dialect).members(rule).unbind())
+    if dialect == "duckdb":
+        _bind_the_clock(query)
+    return str(query.sql(dialect=compiler.dialect))
+
+
+def _bind_the_clock(query: Any) -> None:
+    """DuckDB prunes by what is constant and reads on one thread beside a subquery, so there the clock is `$as_of`."""
+    for clock in [table for table in query.find_all(exp.Table) if table.name == CLOCK]:
+        clock.find_ancestor(exp.Subquery).replace(exp.cast(exp.Placeholder(this="as_of"), "timestamp"))
 
 
 class _Relations:
@@ -35,7 +50,7 @@ class _Relations:
         self.events = ibis.table(
             {"pid": "int64", "ts": ts, "name": "string", **dict(sorted(properties.items()))}, name="events"
         )
-        self.now = ibis.table({"as_of": ts}, name="clock").as_of.as_scalar()
+        self.now = ibis.table({"as_of": ts}, name=CLOCK).as_of.as_scalar()
         self.dialect = dialect
 
     def members(self, rule: Condition) -> Table:
