@@ -20,6 +20,7 @@ MAX_LIST = 10_000
 MAX_PARTS = 1_000
 MAX_WORDS = 5_000
 IN_LISTS = {"TEXT", "NUMBER", "COMMA"}
+LISTED = {"TEXT", "NUMBER", "MINUS", "TRUE", "FALSE"}
 TOO_LONG = f"A rule has at most {MAX_PARTS:,} parts; put some of them into a segment of their own."
 
 WORDS = {
@@ -100,6 +101,9 @@ def _unexpected_token(text: str, error: UnexpectedToken) -> HubError:
     token, expected = error.token, error.accepts or error.expected
     if token.type == "$END":
         return _refusal(_end(text), f"The rule ends too early{_expectation(expected)}.", None)
+    if token.type in {"COMMA", "RPAR"} and _is_of_a_list(expected):
+        message = f"A value is missing before this `{token}`: take out the comma, or write another value."
+        return _refusal(_at(token), message, None)
     before = re.search(r"(\w+)\s*$", text[: token.start_pos or 0])
     if token.type == "LPAR" and before:
         word = before[1]
@@ -143,7 +147,13 @@ def _keywords(terminals: set[str]) -> list[str]:
     return [word for word in words if word not in {"lpar", "rpar", "comma", "dot"}]
 
 
+def _is_of_a_list(terminals: set[str]) -> bool:
+    return terminals - {"RPAR"} == LISTED
+
+
 def _expectation(terminals: set[str]) -> str:
+    if _is_of_a_list(terminals):
+        return "; expected text in double quotes, a number, `true` or `false`"
     words = _keywords(terminals)
     return f"; expected {', '.join(f'`{word}`' for word in words)}" if 0 < len(words) <= 3 else ""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from hub.core.rules.catalogue import Catalogue
@@ -83,6 +85,21 @@ def test_a_fault_is_named_with_its_place_and_the_word_meant(
     assert problem.suggestion == meant
     assert problem.path == ("rule",)
     assert problem.message.endswith((".", "?"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "column", "words"),
+    [
+        ('country in ("DE",)', 18, "A value is missing before this `)`: take out the comma"),
+        ('country in ("DE",, "AT")', 18, "A value is missing before this `,`: take out the comma"),
+        ('country in (, "AT")', 13, "A value is missing before this `,`: take out the comma"),
+        ("country in (AT)", 13, "expected text in double quotes, a number, `true` or `false`"),
+    ],
+)
+def test_a_fault_in_a_list_says_what_a_list_holds(rule: str, column: int, words: str) -> None:
+    with pytest.raises(HubError, match=re.escape(words)) as refused:
+        check_text(rule, CATALOGUE)
+    assert refused.value.problems[0].column == column
 
 
 def test_every_fault_of_a_conjunction_is_named_at_once() -> None:
