@@ -20,6 +20,8 @@ from hub.core.rules.expressions import COUNTED, DATA_TYPES, Expressions, folds_n
 from hub.core.rules.tree import Aggregate, And, Condition, Did, Events, InSegment, Not, walk
 
 Table = Any
+# Engines fold selects that are nested by themselves, and in less time than Ibis does.
+ibis.options.sql.fuse_selects = False
 
 
 CLOCK = "clock"
@@ -27,7 +29,7 @@ CLOCK = "clock"
 
 def to_sql(rule: Condition, dialect: str) -> str:
     compiler = getattr(compilers, dialect).compiler
-    query = compiler.to_sqlglot(_Relations(rule, dialect).members(rule).unbind())
+    query = compiler.to_sqlglot(_Relations(rule, dialect).members(rule))
     if dialect == "duckdb":
         _bind_the_clock(query)
     return str(query.sql(dialect=compiler.dialect))
@@ -78,7 +80,7 @@ class _Relations:
         if isinstance(part, InSegment) and part.rule is not None:
             return self.members(part.rule)
         if isinstance(part, Did):
-            return self._seen(part.events).select("pid")
+            return self._seen(part.events)
         raise AssertionError(f"{type(part).__name__} is not a set of people")
 
     def _seen(self, events: Events) -> Table:
@@ -89,7 +91,9 @@ class _Relations:
             within.append(table.name == events.name)
         if events.window is not None:
             within.append(table.ts > self.now - ibis.interval(seconds=events.window.seconds))
-        return self._where(table.filter(within), [events.where] if events.where else [])
+        if events.where is not None:
+            within.append(Expressions(table, self.now, self.dialect, {}).condition(events.where))
+        return table.filter(within)
 
     def _by_aggregates(self, people: Table, rest: Sequence[Condition], narrowed: bool) -> Table:
         """Joins one row of numbers per person for each selection of events, and a mark per set, then filters."""
