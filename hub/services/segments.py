@@ -53,9 +53,10 @@ async def create(hub: Hub, key: str, name: str, rule: str, description: str = ""
     """A new segment, evaluated. HubError INVALID for key or name, CONFLICT for a taken key, RULE_* for the rule."""
     if problems := [*key_problems(key), *name_problems(name), *_description_problems(description)]:
         raise HubError(*problems)
-    if await hub.store.segments.get(key):
+    catalogue = await _catalogue(hub)
+    if key in catalogue.rules:
         raise refuse(ErrorCode.CONFLICT, f"There is a segment “{key}” already: choose another key.", "input", "key")
-    checked = await _checked(hub, rule, key, "input")
+    checked = await _checked_against(catalogue, rule, key, "input")
     made = await hub.store.segments.create(key=key, name=name.strip(), rule=rule, description=description)
     return await _evaluated(hub, made, checked)
 
@@ -192,7 +193,10 @@ async def _evaluate_those_leaning_on(hub: Hub, key: str) -> None:
 
 async def _checked(hub: Hub, rule: str, segment: str | None, *under: str) -> Checked:
     """The rule checked against what is known now; its faults are placed `under` that path of the input."""
-    catalogue = await _catalogue(hub)
+    return await _checked_against(await _catalogue(hub), rule, segment, *under)
+
+
+async def _checked_against(catalogue: Catalogue, rule: str, segment: str | None, *under: str) -> Checked:
     try:
         return await asyncio.to_thread(check_text, rule, catalogue, segment)
     except HubError as error:
@@ -200,8 +204,7 @@ async def _checked(hub: Hub, rule: str, segment: str | None, *under: str) -> Che
 
 
 async def _catalogue(hub: Hub) -> Catalogue:
-    rules = {segment.key: segment.rule for segment in await hub.store.segments.all()}
-    return await asyncio.to_thread(known.load, hub.engine, rules)
+    return await asyncio.to_thread(known.load, hub.engine, await hub.store.segments.rules())
 
 
 def _named_in(rule: str) -> Iterator[str]:

@@ -39,7 +39,12 @@ class Segments(KeyedRepository[Segment]):
         async with self._database.transaction():
             row = await models.Segment.create(key=key, name=name, rule=rule, description=description)
             await _keep_version(row)
-        return await self._one(row.id)
+        return _segment(row, None)
+
+    @stored
+    async def rules(self) -> dict[str, str]:
+        """The text of every segment's rule by its key."""
+        return dict(await models.Segment.all().order_by("id").values_list("key", "rule"))
 
     @stored
     async def update(self, id: int, *, if_version: int | None = None, **changes: Any) -> Segment:

@@ -123,18 +123,20 @@ def column_for(prefix: str, name: str, taken: Collection[str]) -> str:
 
 
 def _traits(reader: Reader) -> list[Trait]:
-    rows = reader.rows("SELECT name, column_name, type, classification FROM traits ORDER BY name")
-    return [Trait(name, column, TraitType(kind), 0, classification) for name, column, kind, classification in rows]
+    rows = reader.rows("SELECT name, column_name, type, classification FROM traits")
+    return [
+        Trait(name, column, TraitType(kind), 0, classification) for name, column, kind, classification in sorted(rows)
+    ]
 
 
 def _properties(reader: Reader) -> dict[tuple[str, str], Trait]:
-    rows = reader.rows("SELECT event, name, column_name, type FROM properties ORDER BY event, name")
-    return {(event, name): Trait(name, column, TraitType(kind)) for event, name, column, kind in rows}
+    rows = reader.rows("SELECT event, name, column_name, type FROM properties")
+    return {(event, name): Trait(name, column, TraitType(kind)) for event, name, column, kind in sorted(rows)}
 
 
 def _events(reader: Reader) -> list[EventType]:
     properties = _properties(reader)
-    names = [name for (name,) in reader.rows("SELECT name FROM event_types ORDER BY name")]
+    names = sorted(name for (name,) in reader.rows("SELECT name FROM event_types"))
     return [EventType(name, tuple(prop for (of, _), prop in properties.items() if of == name)) for name in names]
 
 
