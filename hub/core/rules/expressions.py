@@ -56,9 +56,9 @@ def instant_type(dialect: str) -> str:
 
 
 class Expressions:
-    """`known` names the columns in which joined aggregates, and the marks of sets, are found."""
+    """`known` names the columns in which joined aggregates are found, and holds the people of each set."""
 
-    def __init__(self, table: Any, now: Expression, dialect: str, known: Mapping[Any, str]) -> None:
+    def __init__(self, table: Any, now: Expression, dialect: str, known: Mapping[Any, Any]) -> None:
         self.table, self.now, self.dialect, self.known = table, now, dialect, known
 
     def condition(self, node: Condition) -> Expression:
@@ -72,7 +72,7 @@ class Expressions:
             case tree.Not():
                 return ~self.condition(node.part)
             case tree.Did() | tree.InSegment():
-                return self.table[self.known[node]].notnull()
+                return self.table.pid.isin(self.known[node])
         return self._about_a_value(node)
 
     def value(self, node: Value) -> Expression:

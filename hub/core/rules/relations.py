@@ -71,7 +71,7 @@ class _Relations:
             people = people.anti_join(self._set(unwanted), "pid")
         return people.select("pid")
 
-    def _where(self, table: Table, conditions: Sequence[Condition], known: dict[Any, str] | None = None) -> Table:
+    def _where(self, table: Table, conditions: Sequence[Condition], known: dict[Any, Any] | None = None) -> Table:
         expressions = Expressions(table, self.now, self.dialect, known or {})
         return table.filter([expressions.condition(part) for part in conditions]) if conditions else table
 
@@ -96,26 +96,20 @@ class _Relations:
         return table.filter(within)
 
     def _by_aggregates(self, people: Table, rest: Sequence[Condition], narrowed: bool) -> Table:
-        """Joins one row of numbers per person for each selection of events, and a mark per set, then filters."""
-        known: dict[Any, str] = {}
+        """Joins one row of numbers per person for each selection of events, then filters."""
+        known: dict[Any, Any] = {node: self._set(node).pid for node in _found(rest, Did | InSegment)}
         joined = people
-        for number, (subject, nodes) in enumerate(_subjects(rest).items()):
-            beside = self._beside(subject, nodes, number, people if narrowed else None)
+        for number, (events, folds) in enumerate(_folds(rest).items()):
+            beside = self._beside(events, folds, number, people if narrowed else None)
             joined = joined.left_join(beside, joined.pid == beside[f"pid_{number}"])
-            known |= {node: f"pid_{number}" for node in nodes if not isinstance(node, Aggregate)}
-            folds = [node for node in nodes if isinstance(node, Aggregate)]
             known |= {node: f"fold_{number}_{place}" for place, node in enumerate(folds)}
         return self._where(joined, rest, known)
 
-    def _beside(self, subject: Any, nodes: list[Any], number: int, people: Table | None) -> Table:
-        pid = f"pid_{number}"
-        if isinstance(subject, InSegment):
-            return self._set(subject).rename({pid: "pid"})
-        seen = self._seen(subject)
+    def _beside(self, events: Events, folds: list[Aggregate], number: int, people: Table | None) -> Table:
+        seen = self._seen(events)
         seen = seen if people is None else seen.semi_join(people, "pid")
-        folds = [node for node in nodes if isinstance(node, Aggregate)]
         measures = {f"fold_{number}_{place}": self._fold(seen, node) for place, node in enumerate(folds)}
-        return seen.group_by(seen.pid.name(pid)).aggregate(**measures)
+        return seen.group_by(seen.pid.name(f"pid_{number}")).aggregate(**measures)
 
     def _fold(self, seen: Table, node: Aggregate) -> Any:
         if node.property is None:
@@ -127,19 +121,18 @@ class _Relations:
         return folded.cast("float64") if node.function in COUNTED else folded
 
 
-def _subjects(rest: Iterable[Condition]) -> dict[Any, list[Any]]:
-    """What has to be joined, with the nodes that ask for it: a selection of events once, however often it is named."""
-    subjects: dict[Any, list[Any]] = {}
-    for node, _ in (found for part in rest for found in walk(part)):
-        if isinstance(node, Did) or (isinstance(node, Aggregate) and not folds_nothing(node)):
-            asked = subjects.setdefault(node.events, [])
-        elif isinstance(node, InSegment):
-            asked = subjects.setdefault(node, [])
-        else:
-            continue
-        if node not in asked:
-            asked.append(node)
-    return subjects
+def _folds(rest: Iterable[Condition]) -> dict[Events, list[Aggregate]]:
+    """What has to be joined, with the folds that ask for it: a selection of events once, however often it is named."""
+    asked: dict[Events, list[Aggregate]] = {}
+    for node in _found(rest, Aggregate):
+        if not folds_nothing(node):
+            asked.setdefault(node.events, []).append(node)
+    return asked
+
+
+def _found(rest: Iterable[Condition], kind: Any) -> dict[Any, None]:
+    """The nodes of that kind, each once, in the order of the rule."""
+    return dict.fromkeys(node for part in rest for node, _ in walk(part) if isinstance(node, kind))
 
 
 def _conjuncts(rule: Condition) -> list[Condition]:
