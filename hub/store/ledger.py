@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
@@ -23,14 +24,16 @@ from hub.store.ledger_rows import (
     IDENTITY,
     NewEntry,
     Row,
+    columns_of,
+    columns_of_entries,
     entry_of,
     identities,
     is_protective,
-    rows_of_entries,
-    rows_of_table,
+    rows_of,
     span_of,
     under_its_content,
 )
+from hub.store.packed import Packed, pack
 
 # One transaction each: long enough to be fast, short enough that other writers do not wait long.
 CHUNK = 50_000
@@ -49,11 +52,15 @@ class Appended:
     """`seqs` has each entry's number in the order given, also of those that stood there before (`unchanged` of them).
 
     `conflicts` are the positions of grants that were not taken, since their entry id stands for something else; `seqs`
-    names that other entry. A denial or withdrawal is taken even then."""
+    names that other entry. A denial or withdrawal is taken even then.
+
+    `entries` is what `since` will read of them, where all that was given is new; else None. Other writers' entries may
+    lie between."""
 
     seqs: tuple[int, ...] = ()
     unchanged: int = 0
     conflicts: tuple[int, ...] = ()
+    entries: pa.Table | None = None
 
 
 class Ledger:
@@ -62,21 +69,16 @@ class Ledger:
 
     async def append(self, entries: Sequence[NewEntry], *, recorded_at: datetime) -> Appended:
         """Append a few entries at once, or none of them."""
-        return await self._append(rows_of_entries(entries, recorded_at))
+        return await self._append(columns_of_entries(entries, recorded_at))
 
     async def append_table(self, statements: pa.Table, *, recorded_at: datetime) -> Appended:
         """Append many, in transactions of their own: the columns `subject`, `purpose`, `action`, `source`, `evidence`
         (JSON text), `effective_us` (null: `recorded_at`), `expires_us` and `entry_id`; others are not looked at."""
         done = []
         for start in range(0, statements.num_rows, CHUNK):
-            chunk = statements.slice(start, CHUNK)
-            rows = await asyncio.to_thread(rows_of_table, chunk, recorded_at)
-            done.append((start, await self._append(rows)))
-        return Appended(
-            tuple(seq for _, part in done for seq in part.seqs),
-            sum(part.unchanged for _, part in done),
-            tuple(start + position for start, part in done for position in part.conflicts),
-        )
+            columns = await asyncio.to_thread(columns_of, statements.slice(start, CHUNK), recorded_at)
+            done.append(await self._append(columns))
+        return _together(done)
 
     @stored
     async def head(self) -> int:
@@ -86,7 +88,7 @@ class Ledger:
     @stored
     async def since(self, seq: int, limit: int = 50_000) -> pa.Table:
         """The entries after `seq`, in order, at most `limit`: what a decision needs of each (`SINCE`)."""
-        columns = ", ".join(SINCE.names).replace("_at", "_us")
+        columns = ", ".join(map(_stored_name, SINCE.names))
         sql = f"SELECT {columns} FROM consent_entry WHERE seq > $1 ORDER BY seq LIMIT $2"
         rows = await self._database.fetch(sql, seq, limit)
         return await asyncio.to_thread(_table, rows)
@@ -105,33 +107,39 @@ class Ledger:
         return sorted(entries, key=lambda entry: entry.seq)
 
     @stored
-    async def _append(self, rows: list[Row]) -> Appended:
-        if not rows:
+    async def _append(self, columns: pa.Table) -> Appended:
+        if not columns.num_rows:
             return Appended()
+        packed = await asyncio.to_thread(pack, columns) if self._may_be_all_new(columns) else None
         async with self._database.transaction():
             await self._wait_for_turn()
             head = await self._head()
-            return await self._all_new(rows, head) or await self._what_is_new(rows, head)
+            if packed and await self._all_new(packed, head):
+                return _as_new(columns, head)
+            return await self._what_is_new(columns, head)
 
-    async def _all_new(self, rows: list[Row], head: int) -> Appended | None:
-        """Append the rows of a file as if the ledger knew none of them, which saves looking; None if it knows one."""
-        if len(rows) < LOOKUP or self._database.dialect != "sqlite":
-            return None
-        new, appended = number(rows, {}, head)
+    def _may_be_all_new(self, columns: pa.Table) -> bool:
+        return columns.num_rows >= LOOKUP and self._database.dialect == "sqlite"
+
+    async def _all_new(self, packed: Packed, head: int) -> bool:
+        """Append a file's entries as if the ledger knew none of them, which saves looking; False if it knows one."""
+        values = [*packed.values, head]
+        sql = f"INSERT INTO consent_entry ({_NAMES}) {packed.selected(f'${len(values)} + i + 1')}"
         try:
             async with self._database.transaction():
-                await self._insert(new)
+                await self._database.fetch(sql, *values)
         except HubError:
-            return None
-        return appended
+            return False
+        return True
 
-    async def _what_is_new(self, rows: list[Row], head: int) -> Appended:
+    async def _what_is_new(self, columns: pa.Table, head: int) -> Appended:
+        rows = await asyncio.to_thread(rows_of, columns)
         known_by = {identity for row in rows for identity in identities(row)}
         found = await self._matching("identity", known_by)
         standing = {bytes(row["identity"]): (row["seq"], bytes(row["content_hash"])) for row in found}
         new, appended = number(rows, standing, head)
         await self._insert(new)
-        return appended
+        return _as_new(columns, head) if len(new) == len(rows) and not appended.conflicts else appended
 
     async def _wait_for_turn(self) -> None:
         """SQLite has one writer at a time as it is."""
@@ -186,6 +194,28 @@ _TYPES = "bigint bytea bytea text text text text bigint bigint bigint text bytea
 _ARRAYS = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_TYPES, 1))
 INSERT_SQLITE = f"INSERT INTO consent_entry ({_NAMES}) VALUES ({', '.join('?' * len(COLUMNS))})"
 INSERT_POSTGRES = f"INSERT INTO consent_entry ({_NAMES}) SELECT * FROM unnest({_ARRAYS})"
+
+
+def _together(done: Sequence[Appended]) -> Appended:
+    starts = [0, *accumulate(len(part.seqs) for part in done)]
+    entries = [part.entries for part in done if part.entries is not None]
+    return Appended(
+        tuple(seq for part in done for seq in part.seqs),
+        sum(part.unchanged for part in done),
+        tuple(start + position for start, part in zip(starts[:-1], done, strict=True) for position in part.conflicts),
+        pa.concat_tables(entries) if entries and len(entries) == len(done) else None,
+    )
+
+
+def _as_new(columns: pa.Table, head: int) -> Appended:
+    seqs = tuple(range(head + 1, head + columns.num_rows + 1))
+    numbered = columns.append_column("seq", pa.array(seqs, pa.int64()))
+    entries = [numbered[_stored_name(name)].cast(kind) for name, kind in zip(SINCE.names, SINCE.types, strict=True)]
+    return Appended(seqs, entries=pa.table(entries, schema=SINCE))
+
+
+def _stored_name(name: str) -> str:
+    return name.replace("_at", "_us")
 
 
 def number(rows: Sequence[Row], standing: Standing, head: int) -> tuple[list[Row], Appended]:

@@ -74,7 +74,8 @@ def is_protective(row: Row) -> bool:
 
 def under_its_content(row: Row) -> Row:
     """The same, known by what it says and no longer by its entry id."""
-    return (None, _identity(row[SUBJECT], row[CONTENT_HASH], ""), *row[2:ENTRY_ID], "", row[CONTENT_HASH])
+    identity = row[SUBJECT][:SUBJECT_PART] + row[CONTENT_HASH][:CONTENT_PART]
+    return (None, identity, *row[2:ENTRY_ID], "", row[CONTENT_HASH])
 
 
 def identities(row: Row) -> tuple[bytes, ...]:
@@ -88,9 +89,10 @@ def span_of(subject: bytes) -> tuple[bytes, bytes]:
     return begun + bytes(CONTENT_PART), begun + b"\xff" * CONTENT_PART
 
 
-def rows_of_entries(entries: Sequence[NewEntry], recorded_at: datetime) -> list[Row]:
+def columns_of_entries(entries: Sequence[NewEntry], recorded_at: datetime) -> pa.Table:
+    """The entries as `columns_of` gives them."""
     columns = [list(column) for column in zip(*map(_given, entries), strict=True)]
-    return rows_of_table(pa.table(columns, schema=GIVEN), recorded_at) if entries else []
+    return columns_of(pa.table(columns, schema=GIVEN) if entries else GIVEN.empty_table(), recorded_at)
 
 
 def _given(entry: NewEntry) -> tuple[Any, ...]:
@@ -106,22 +108,27 @@ def _given(entry: NewEntry) -> tuple[Any, ...]:
     )
 
 
-def rows_of_table(statements: pa.Table, recorded_at: datetime) -> list[Row]:
-    """A row for each statement, not yet numbered; all but the hash itself is done a column at a time."""
+def columns_of(statements: pa.Table, recorded_at: datetime) -> pa.Table:
+    """What the ledger's table holds of each statement (`COLUMNS`), but for its number; all but the hash itself is done
+    a column at a time."""
     given = {name: statements.column(name).cast(kind) for name, kind in zip(GIVEN.names, GIVEN.types, strict=True)}
-    hashes = [sha256(content).digest() for content in _contents(given).to_pylist()]
-    recorded_us = microseconds(recorded_at)
-    entry_ids = pc.fill_null(given["entry_id"], "").to_pylist()
+    hashes = pa.array([sha256(content).digest() for content in _contents(given).to_pylist()], pa.binary())
+    recorded_us = pa.scalar(microseconds(recorded_at), pa.int64())
+    entry_ids = pc.fill_null(given["entry_id"], "")
     columns = {
-        **{name: column.to_pylist() for name, column in given.items()},
-        "seq": [None] * len(hashes),
-        "identity": list(map(_identity, given["subject"].to_pylist(), hashes, entry_ids)),
-        "effective_us": pc.fill_null(given["effective_us"], recorded_us).to_pylist(),
-        "recorded_us": [recorded_us] * len(hashes),
+        **given,
+        "identity": _identities(given["subject"], hashes, entry_ids),
+        "effective_us": pc.fill_null(given["effective_us"], recorded_us),
+        "recorded_us": pa.repeat(recorded_us, len(hashes)),
         "entry_id": entry_ids,
         "content_hash": hashes,
     }
-    return list(zip(*(columns[name] for name in COLUMNS), strict=True))
+    return pa.table({name: columns[name] for name in COLUMNS[1:]})
+
+
+def rows_of(columns: pa.Table) -> list[Row]:
+    """The rows of a table of `columns_of`, not yet numbered."""
+    return list(zip([None] * columns.num_rows, *(column.to_pylist() for column in columns.columns), strict=True))
 
 
 def _contents(given: dict[str, pa.ChunkedArray]) -> pa.ChunkedArray:
@@ -134,11 +141,18 @@ def _contents(given: dict[str, pa.ChunkedArray]) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(*binary, b"|")
 
 
-def _identity(subject: bytes, content_hash: bytes, entry_id: str) -> bytes:
-    """What an entry is known by; no two have the same."""
-    if entry_id:
-        return sha256(b"entry id " + entry_id.encode()).digest()[: SUBJECT_PART + CONTENT_PART]
-    return subject[:SUBJECT_PART] + content_hash[:CONTENT_PART]
+def _identities(subjects: pa.ChunkedArray, hashes: pa.Array, entry_ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """What every entry is known by; no two have the same."""
+    begun = pc.binary_slice(subjects, 0, SUBJECT_PART)
+    by_content = pc.binary_join_element_wise(begun, pc.binary_slice(hashes, 0, CONTENT_PART), b"")
+    if not pc.any(pc.not_equal(entry_ids, ""), min_count=0).as_py():
+        return by_content
+    by_id = [_of_entry_id(entry_id) if entry_id else None for entry_id in entry_ids.to_pylist()]
+    return pc.coalesce(pa.array(by_id, pa.binary()), by_content)
+
+
+def _of_entry_id(entry_id: str) -> bytes:
+    return sha256(b"entry id " + entry_id.encode()).digest()[: SUBJECT_PART + CONTENT_PART]
 
 
 def entry_of(row: Any) -> ConsentEntry:

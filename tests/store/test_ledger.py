@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import replace
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pytest
 
 from hub.core.records import ConsentAction
 from hub.store import Store, StoreError
-from hub.store.ledger import CHUNK
+from hub.store.ledger import CHUNK, LOOKUP
 from hub.store.ledger_rows import GIVEN
 from tests.store.rows import NOON, after, entry, person
 
@@ -92,13 +93,27 @@ async def test_a_table_goes_in_across_transactions_and_comes_out_in_order(store:
     size = CHUNK + 10
     done = await store.ledger.append_table(statements(range(size)), recorded_at=NOON)
     assert done.seqs == tuple(range(1, size + 1))
+    assert done.entries == await store.ledger.since(0, size)
     again = await store.ledger.append_table(statements([*range(size), "new"]), recorded_at=after(1))
     assert (again.unchanged, again.seqs[-1], await store.ledger.head()) == (size, size + 1, size + 1)
+    assert again.entries is None
     some = await store.ledger.since(CHUNK, 5)
     assert some["seq"].to_pylist() == list(range(CHUNK + 1, CHUNK + 6))
     assert some["subject"].to_pylist()[0] == person(CHUNK)
     assert some["effective_at"].to_pylist()[0] == NOON.replace(tzinfo=None)
     assert (await store.ledger.since(size + 1)).num_rows == 0
+
+
+@pytest.mark.skipif(os.environ.get("HUB_TEST_DATABASE") == "postgres", reason="PostgreSQL always looks")
+async def test_a_long_table_of_new_entries_is_taken_without_looking_for_each(store: Store, monkeypatch) -> None:
+    monkeypatch.setattr(store.ledger, "_what_is_new", None)
+    assert (await store.ledger.append_table(statements(range(LOOKUP)), recorded_at=NOON)).unchanged == 0
+
+
+async def test_of_a_long_table_only_what_is_new_is_taken(store: Store) -> None:
+    await store.ledger.append_table(statements([LOOKUP - 1]), recorded_at=NOON)
+    done = await store.ledger.append_table(statements([*range(LOOKUP), 0]), recorded_at=NOON)
+    assert (done.seqs[:2], done.seqs[-2:], done.unchanged, done.entries) == ((2, 3), (1, 2), 2, None)
 
 
 async def test_one_by_one_and_as_a_table_it_is_the_same_entry(store: Store) -> None:
