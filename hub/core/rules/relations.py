@@ -24,21 +24,21 @@ Table = Any
 ibis.options.sql.fuse_selects = False
 
 
-CLOCK = "clock"
+@ibis.udf.scalar.builtin(signature=((), "timestamp"))  # type: ignore[untyped-decorator, unused-ignore]
+def as_of() -> None:
+    """Where DuckDB's parameter `$as_of` will stand."""
 
 
 def to_sql(rule: Condition, dialect: str) -> str:
     compiler = getattr(compilers, dialect).compiler
     query = compiler.to_sqlglot(_Relations(rule, dialect).members(rule))
-    if dialect == "duckdb":
-        _bind_the_clock(query)
-    return str(query.sql(dialect=compiler.dialect))
+    return str(query.transform(_bound).sql(dialect=compiler.dialect))
 
 
-def _bind_the_clock(query: Any) -> None:
-    """DuckDB prunes by what is constant and reads on one thread beside a subquery, so there the clock is `$as_of`."""
-    for clock in [table for table in query.find_all(exp.Table) if table.name == CLOCK]:
-        clock.find_ancestor(exp.Subquery).replace(exp.cast(exp.Placeholder(this="as_of"), "timestamp"))
+def _bound(node: Any) -> Any:
+    if isinstance(node, exp.Anonymous) and node.name.lower() == as_of.__name__:
+        return exp.cast(exp.Placeholder(this=as_of.__name__), "timestamp")
+    return node
 
 
 class _Relations:
@@ -52,7 +52,8 @@ class _Relations:
         self.events = ibis.table(
             {"pid": "int64", "ts": ts, "name": "string", **dict(sorted(properties.items()))}, name="events"
         )
-        self.now = ibis.table({"as_of": ts}, name=CLOCK).as_of.as_scalar()
+        # DuckDB prunes by what is constant, and reads on one thread beside a subquery.
+        self.now = as_of() if dialect == "duckdb" else ibis.table({"as_of": ts}, name="clock").as_of.as_scalar()
         self.dialect = dialect
 
     def members(self, rule: Condition) -> Table:
@@ -69,7 +70,7 @@ class _Relations:
             people = self._by_aggregates(people, rest, narrowed=bool(of_traits or wanted))
         for unwanted in (part.part for part in of_sets if isinstance(part, Not)):
             people = people.anti_join(self._set(unwanted), "pid")
-        return people.select("pid")
+        return people.select("pid") if rest else people
 
     def _where(self, table: Table, conditions: Sequence[Condition], known: dict[Any, Any] | None = None) -> Table:
         expressions = Expressions(table, self.now, self.dialect, known or {})
