@@ -17,7 +17,7 @@ from hub.core.imports import FileFormat, ImportReport, Rejection
 from hub.core.records import ConsentAction
 from hub.errors import ErrorCode, nearest, refuse
 from hub.services.hub import Hub
-from hub.services.projection import catch_up
+from hub.services.projection import Alongside, catch_up
 from hub.warehouse import consent
 from hub.warehouse.files.block import DAMAGE, Block, Tape
 from hub.warehouse.staging import MOST_REJECTIONS, READERS, Progress, Renaming
@@ -61,15 +61,17 @@ async def import_consents(
 
     HubError INVALID, with nothing recorded, for a file that cannot be read as a whole or lacks a column without which
     no line says anything. Then block follows block, each durable before the next: a repeat after a crash finds those
-    unchanged.
+    unchanged. The data plane follows alongside.
     """
     await asyncio.to_thread(_check, path, file_format, dict(mapping or {}))
     tally, purposes = Tally(), await hub.store.purposes.keys()
     try:
         with closing(_parts(hub, path, file_format, Renaming(dict(mapping or {})), purposes)) as parts:
-            async with aclosing(_ahead(parts)) as ready:
+            async with aclosing(_ahead(parts)) as ready, Alongside(hub) as projecting:
                 async for part in ready:
-                    await _record(hub, part.heard, tally)
+                    entries = await _record(hub, part.heard, tally)
+                    if entries:
+                        await projecting.offer(entries)
                     if progress:
                         progress(tally.lines, part.bytes)
     finally:
@@ -139,14 +141,15 @@ async def _ahead(parts: Iterator[Part]) -> AsyncIterator[Part]:
         await asyncio.wait([upcoming])
 
 
-async def _record(hub: Hub, heard: Heard, tally: Tally) -> None:
+async def _record(hub: Hub, heard: Heard, tally: Tally) -> pa.Table | None:
+    """Append what was heard; the ledger's entries, if it knew none of them."""
     tally.reject(heard.rejections)
     before = await hub.store.ledger.head()
     appended = await hub.store.ledger.append_table(heard.statements, recorded_at=hub.clock.now())
     lines = heard.statements[LINE]
     if not appended.unchanged and not appended.conflicts:
         tally.accepted += pc.count_distinct(lines).as_py()
-        return
+        return appended.entries
     numbers = lines.to_pylist()
     taken = {numbers[position] for position in appended.conflicts}
     new = set(_new_lines(numbers, appended.seqs, before))
@@ -154,6 +157,7 @@ async def _record(hub: Hub, heard: Heard, tally: Tally) -> None:
     tally.accepted += len(new)
     tally.unchanged += len(set(numbers) - new - taken)
     tally.reject([Rejection(number, TAKEN_ID, "entry_id", ErrorCode.CONFLICT) for number in sorted(taken - new)])
+    return None
 
 
 def _new_lines(lines: Sequence[int], seqs: Sequence[int], before: int) -> Iterator[int]:

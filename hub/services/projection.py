@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 from weakref import WeakKeyDictionary
 
 import pyarrow as pa
@@ -31,6 +34,50 @@ async def catch_up(hub: Hub) -> Position:
     return position if position.watermark == head else await _in_turn(hub)
 
 
+async def take_in(hub: Hub, entries: pa.Table) -> Position:
+    """As `catch_up`, with the ledger's newest entries at hand, committed and in order: unless others lie before or
+    between them, they need not be read back."""
+    async with _turn(hub):
+        position = await asyncio.to_thread(consent.watermark, hub.engine)
+        if _follow(entries, position.watermark):
+            return await asyncio.to_thread(_take_in, hub.engine, entries)
+    return await catch_up(hub)
+
+
+@dataclass(slots=True)
+class Alongside:
+    """Takes in what an import appends to the ledger, while the import goes on; on leaving, all that is left."""
+
+    hub: Hub
+    waiting: list[pa.Table] = field(default_factory=list)
+    _working: asyncio.Task[Position] | None = None
+
+    async def offer(self, entries: pa.Table) -> None:
+        """Returns at once, unless more than a stretch is waiting already."""
+        self.waiting.append(entries)
+        busy = self._working and not self._working.done()
+        if not busy or sum(table.num_rows for table in self.waiting) >= STRETCH:
+            await self._begin()
+
+    async def _begin(self) -> None:
+        if self._working:
+            await self._working
+        entries, self.waiting = pa.concat_tables(self.waiting), []
+        self._working = asyncio.create_task(take_in(self.hub, entries))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
+        if kind is None and self.waiting:
+            await self._begin()
+        if self._working:
+            # A thread cannot be stopped: it comes to its end even when the import failed.
+            await asyncio.wait([self._working])
+            if kind is None:
+                await self._working
+
+
 async def rebuild(hub: Hub) -> Position:
     """Make the projection anew from the whole ledger, in one transaction. A restore must call it: entries recorded
     since may carry numbers that the projection believes it knows."""
@@ -53,6 +100,11 @@ async def _in_turn(hub: Hub) -> Position:
 
 def _turn(hub: Hub) -> asyncio.Lock:
     return _turns.setdefault(hub.engine, asyncio.Lock())
+
+
+def _follow(entries: pa.Table, watermark: int) -> bool:
+    first, last = entries["seq"][0].as_py(), entries["seq"][-1].as_py()
+    return first == watermark + 1 and last == watermark + entries.num_rows
 
 
 def _take_in(engine: Engine, entries: pa.Table) -> Position:

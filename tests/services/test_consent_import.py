@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -15,10 +16,12 @@ from hub.core.consent_form import ConsentInput, Fault
 from hub.core.imports import FileFormat, ImportReport
 from hub.core.records import ConsentAction, ConsentState
 from hub.errors import ErrorCode, HubError
-from hub.services import consent_import, purposes
+from hub.services import consent_import, projection, purposes
 from hub.services.consent import record, standing
 from hub.services.consent_import import import_consents
 from hub.services.hub import Hub
+from hub.warehouse import consent
+from hub.warehouse.files import csv_file
 from tests.services.opened import TestClock, add_person, opened
 
 HEADER = "id,email,purpose,action,source,effective_at,expires_at,entry_id,campaign"
@@ -220,3 +223,52 @@ async def test_progress_is_told_in_lines_and_bytes(hub, load):
     await load(GRANT, progress=lambda lines, size: told.append((lines, size)))
     assert told[-1][0] == 1
     assert told[-1][1] > len(HEADER)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch) -> None:
+    monkeypatch.setattr(csv_file, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(projection, "STRETCH", 30)
+
+
+async def test_the_data_plane_follows_an_import_without_reading_the_ledger_back(hub, load, small_blocks, monkeypatch):
+    add_person(hub, 1, "p1")
+    monkeypatch.setattr(hub.store.ledger, "since", None)
+    await load(*(GRANT.replace("p1", f"p{number}") for number in range(100)))
+    assert consent.watermark(hub.engine).watermark == await hub.store.ledger.head() == 100
+    assert consent.states(hub.engine, [1])[1]["ads"].state is ConsentState.GRANTED
+
+
+async def test_withdrawals_recorded_while_an_import_runs_reach_the_data_plane_too(hub, load, small_blocks):
+    for pid in range(1, 301):
+        add_person(hub, pid, f"p{pid}")
+    importing = asyncio.create_task(load(*(GRANT.replace("p1", f"p{number + 1}") for number in range(300))))
+    said = 0
+    while not importing.done():
+        said += 1
+        await record(hub, ConsentInput("ads", ConsentAction.WITHDRAW, "call", external_id=f"p{said * 7 % 300 + 1}"))
+    await importing
+    await projection.catch_up(hub)
+    assert said > 2
+    await assert_projected(hub)
+
+
+@pytest.mark.parametrize("known", [1, 150])
+async def test_a_file_of_which_the_ledger_knows_a_part_is_projected_all_the_same(hub, load, small_blocks, known):
+    for pid in range(1, 301):
+        add_person(hub, pid, f"p{pid}")
+    lines = [GRANT.replace("p1", f"p{number}") for number in range(1, 301)]
+    await load(lines[known])
+    assert counts(await load(*lines)) == (299, 1, 0)
+    await projection.catch_up(hub)
+    await assert_projected(hub)
+
+
+async def assert_projected(hub: Hub) -> None:
+    """The data plane holds what the ledger does, and makes of it what it would if it began anew."""
+    assert hub.engine.query("SELECT * FROM consent_entries ORDER BY seq") == await hub.store.ledger.since(0)
+    standings = "SELECT * FROM consent ORDER BY pid, purpose"
+    followed = hub.engine.query(standings)
+    await projection.rebuild(hub)
+    assert followed == hub.engine.query(standings)
+    assert followed.num_rows
