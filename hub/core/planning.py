@@ -5,20 +5,23 @@ The set operation itself is SQL (`hub.warehouse.plan`); here are its request, it
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hub.core.records import Lens, RunCounts, Scope, SyncMode, WithheldReason
-from hub.sdk.contract import FieldValue
+from hub.sdk.contract import Person
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = [
     "Fate",
     "Left",
     "Op",
-    "PersonOutcome",
     "PlanPreview",
     "PlanRequest",
     "PlanSummary",
@@ -192,51 +195,62 @@ class PlanPreview:
 
 
 class PlannedPerson(NamedTuple):
-    """One row of the plan as it stands at this reading: `allowed` and `fields` are decided now, not at the plan.
-
-    `allowed_until` (aware) is when the consent lapses by itself. A remove is always allowed and carries no fields.
+    """One row of the plan as it stands at this reading: `allowed` and the person's fields are decided now, not at the
+    plan. `allowed_until` (aware) is when the consent lapses by itself. A remove is always allowed, without fields.
     """
 
     position: int
     pid: int
-    external_id: str
-    key: str
     op: Op
-    fields: Mapping[str, FieldValue]
+    person: Person
     fingerprint: str
     allowed: bool
     allowed_until: datetime | None
     reason: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.person.key
 
     def may_go(self, now: datetime) -> bool:
         """Whether this person may be sent at this instant, as far as this reading knows."""
         return self.allowed and (self.allowed_until is None or now < self.allowed_until)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """Part of a plan with payloads and consent, and how far the consent projection had come when they were read.
+    """Part of a plan with payloads and consent, as columns of one length in the order of `positions`.
 
-    `last` is the highest position looked at, also of rows left out because they have a final outcome: read on from it.
+    `as_of` is the watermark and the generation of the consent projection when it was read. `last` is the highest
+    position looked at, also of rows left out because they have a final outcome: read on from it. `lines` are the
+    columns that go on into the outcome log: position, pid, key, op, fingerprint.
     """
 
-    watermark: int
-    generation: int
-    rows: list[PlannedPerson]
-    last: int = 0
+    as_of: tuple[int, int]
+    last: int
+    positions: Sequence[int] = ()
+    pids: Sequence[int] = ()
+    ops: Sequence[Op] = ()
+    people: Sequence[Person] = ()
+    fingerprints: Sequence[str] = ()
+    allowed: Sequence[bool] = ()
+    until: Sequence[datetime | None] = ()
+    reasons: Sequence[str] = ()
+    lines: pa.Table | None = None
 
+    def __len__(self) -> int:
+        return len(self.positions)
 
-class PersonOutcome(NamedTuple):
-    """What one attempt led to for one planned person. `at` is aware; `ledger_seq` is the watermark that the attempt
-    was decided on; `reason` is the vendor's (or the `WithheldReason`); `fingerprint` is that of the payload sent."""
+    @property
+    def rows(self) -> list[PlannedPerson]:
+        return [self[at] for at in range(len(self))]
 
-    position: int
-    pid: int
-    key: str
-    op: Op
-    attempt: int
-    fate: Fate
-    at: datetime
-    reason: str = ""
-    ledger_seq: int = 0
-    fingerprint: str = ""
+    def __getitem__(self, at: int) -> PlannedPerson:
+        op, until, reason = self.ops[at], self.until[at], self.reasons[at]
+        about = (self.positions[at], self.pids[at], op, self.people[at], self.fingerprints[at])
+        return PlannedPerson(*about, self.allowed[at], until, reason)
+
+    def find(self, position: int) -> int | None:
+        """Where the row of this position stands, if it was read."""
+        at = bisect_left(self.positions, position)
+        return at if at < len(self) and self.positions[at] == position else None

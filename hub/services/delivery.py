@@ -7,10 +7,8 @@ It decides nothing about retries or fates; that is `hub.core.delivery`. The gate
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from datetime import datetime
 from time import perf_counter
 from typing import Any
 
@@ -31,24 +29,22 @@ from hub.core.delivery.messages import (
     Gated,
     Limits,
     Read,
-    Row,
     Send,
-    Verdict,
     Wait,
     Woken,
 )
-from hub.core.planning import Op, PersonOutcome, PlannedPerson, PlanRequest, Reading
+from hub.core.delivery.rows import Rows, Stretch, addressed, all_may_go, keys_of, ops_of, planned, renewed
+from hub.core.planning import Op, PlannedPerson, PlanRequest, Reading
 from hub.core.records import WithheldReason
 from hub.failpoints import failpoint
 from hub.logs import where
-from hub.sdk.contract import Audience, Batch, Capabilities, Connector, Outcome, Person, Result
+from hub.sdk.contract import Audience, Batch, Capabilities, Connector, Outcome, Result
 from hub.sdk.errors import ConnectorError, TransientError
 from hub.services import metrics
 from hub.services.hub import Hub
 from hub.services.lanes import KeysInFlight
 from hub.services.projection import catch_up
 from hub.services.retry import RetryPolicy
-from hub.warehouse.consent import Position
 from hub.warehouse.outcomes import append_outcomes
 from hub.warehouse.payload import read_people
 
@@ -100,8 +96,8 @@ class Executor:
         limits = limits_for(job.connector.limits())
         self._machine = Delivery(limits, (policy or RetryPolicy()).delay, job.attempts_before)
         self._events: asyncio.Queue[Event] = asyncio.Queue()
-        # By key: the person with their payload, and the position of the consent projection that both are as of.
-        self._seen: dict[str, tuple[PlannedPerson, Position]] = {}
+        # By batch: what its gate let through was read with.
+        self._readings: dict[int, Reading] = {}
         self._held: dict[int, frozenset[str]] = {}
         self._log = log.bind(run=job.run, sync=job.sync_key, connector=job.connector.key)
 
@@ -153,43 +149,43 @@ class Executor:
 
     async def _read(self, command: Read) -> None:
         reading = await self._read_people(after=command.after, limit=command.limit)
-        rows = tuple([Row(position, pid, key, op) for position, pid, _, key, op, *_ in reading.rows])
+        rows = Stretch(reading, 0, len(reading))
         self.tell(ChunkRead(rows, reading.last, end=reading.last >= self._job.steps))
 
     async def _gate(self, command: Gate) -> None:
-        keys = frozenset(row.key for row in command.rows)
+        keys = keys_of(command.rows)
         await self._keys.take(self._job.request.sync, keys)
         self._held[command.batch] = keys
         failpoint("before_gate")
-        position = await catch_up(self._hub)
-        if command.fresh or {self._seen[key][1] for key in keys} != {position}:
-            position = await self._read_again(command.rows)
-        withheld = self._withheld(command.rows)
+        rows, reading = await self._up_to_date(command)
+        self._readings[command.batch] = reading
+        withheld = self._withheld(rows, reading)
         failpoint("after_gate")
-        self.tell(Gated(command.batch, command.attempt, position.watermark, withheld))
+        self.tell(Gated(command.batch, command.attempt, reading.as_of[0], withheld, rows))
 
-    async def _read_again(self, rows: Sequence[Row]) -> Position:
-        for row in rows:
-            self._seen.pop(row.key, None)
+    async def _up_to_date(self, command: Gate) -> tuple[Rows, Reading]:
+        """The rows with their payloads, on consent as it stands now: as they were read with their neighbours if nothing
+        has changed since, else read anew."""
+        position, rows = await catch_up(self._hub), command.rows
+        if isinstance(rows, Stretch) and rows.reading.as_of == position and not command.fresh:
+            return rows, rows.reading
         reading = await self._read_people(positions=[row.position for row in rows])
-        return Position(reading.watermark, reading.generation)
+        return renewed(rows, reading), reading
 
     async def _read_people(self, **which: Any) -> Reading:
-        reading = await asyncio.to_thread(read_people, self._hub.engine, self._job.request, **which)
-        position = Position(reading.watermark, reading.generation)
-        self._seen.update((person.key, (person, position)) for person in reading.rows)
-        return reading
+        return await asyncio.to_thread(read_people, self._hub.engine, self._job.request, **which)
 
-    def _withheld(self, rows: Sequence[Row]) -> dict[str, WithheldReason]:
+    def _withheld(self, rows: Rows, reading: Reading) -> dict[str, WithheldReason]:
+        if isinstance(rows, Stretch) and all_may_go(rows):
+            return {}
         now = self._hub.clock.now()
-        # Whoever is no longer in the data plane has no consent in it either.
-        people = [(row.key, self._person(row.key)) for row in rows if row.op is not Op.REMOVE]
-        return {key: _reason_against(person) for key, person in people if person is None or not person.may_go(now)}
+        people = [(row.key, planned(row, reading)) for row in rows]
+        return {key: _reason_against(one) for key, one in people if not one.may_go(now)}
 
     async def _send(self, command: Send) -> None:
         began = perf_counter()
         try:
-            answer = await self._answer(self._batch_of(command.rows))
+            answer = await self._answer(self._batch_of(command))
         finally:
             await self._release(command.batch)
         metrics.ATTEMPTS.labels(self._job.connector.key, type(answer).__name__).inc()
@@ -204,22 +200,15 @@ class Executor:
         failpoint("after_send_before_commit")
         self.tell(Answered(command.batch, command.attempt, answer))
 
-    def _batch_of(self, rows: Sequence[Row]) -> Batch:
+    def _batch_of(self, command: Send) -> Batch:
         """Every attempt but the first is on a payload read anew: a connector that changes it changes nothing here."""
+        people = addressed(command.rows, self._readings[command.batch])
         return Batch(
-            add=[self._addressed(row.key) for row in rows if row.op is not Op.REMOVE],
-            remove=[self._addressed(row.key) for row in rows if row.op is Op.REMOVE],
+            add=[person for person, op in people if op is not Op.REMOVE],
+            remove=[person for person, op in people if op is Op.REMOVE],
             sync=self._job.sync_key,
             run=str(self._job.run),
         )
-
-    def _addressed(self, key: str) -> Person:
-        person = self._person(key)
-        return Person(person.external_id, key, person.fields) if person else Person(key, key)
-
-    def _person(self, key: str) -> PlannedPerson | None:
-        seen = self._seen.get(key)
-        return seen[0] if seen else None
 
     async def _answer(self, batch: Batch) -> Answer:
         try:
@@ -234,6 +223,7 @@ class Executor:
             return Crashed(type(error).__name__)
 
     async def _release(self, batch: int) -> None:
+        self._readings.pop(batch, None)
         if keys := self._held.pop(batch, None):
             await self._keys.give_back(self._job.request.sync, keys)
 
@@ -242,26 +232,18 @@ class Executor:
         self.tell(Woken(command.batch, command.attempt))
 
     async def _commit(self, command: Commit) -> None:
-        now = self._hub.clock.now()
-        outcomes = [self._outcome(verdict, now) for verdict in command.verdicts]
-        await asyncio.to_thread(append_outcomes, self._hub.engine, self._job.run, outcomes)
+        await asyncio.to_thread(
+            append_outcomes, self._hub.engine, self._job.run, command.verdicts, self._hub.clock.now()
+        )
         failpoint("after_commit")
         for verdict in command.verdicts:
-            self._seen.pop(verdict.row.key, None)
-        for (op, fate), people in Counter((v.row.op, v.fate) for v in command.verdicts).items():
-            metrics.PEOPLE.labels(op.value, fate.value).inc(people)
+            for op, people in ops_of(verdict.rows).items():
+                metrics.PEOPLE.labels(op.value, verdict.fate.value).inc(people)
         self.tell(Committed())
 
-    def _outcome(self, verdict: Verdict, now: datetime) -> PersonOutcome:
-        (position, pid, key, op, _), attempt, fate, reason, ledger_seq = verdict
-        person = self._person(key)
-        sent = person.fingerprint if person else ""
-        return PersonOutcome(position, pid, key, op, attempt, fate, now, reason, ledger_seq, sent)
 
-
-def _reason_against(person: PlannedPerson | None) -> WithheldReason:
-    known = person is not None and person.reason in WithheldReason.__members__
-    return WithheldReason(person.reason) if person and known else WithheldReason.NO_CONSENT
+def _reason_against(one: PlannedPerson) -> WithheldReason:
+    return WithheldReason(one.reason) if one.reason in WithheldReason.__members__ else WithheldReason.NO_CONSENT
 
 
 def _checked(result: Result) -> Result:

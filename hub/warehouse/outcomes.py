@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
 
 import pyarrow as pa
 
-from hub.core.planning import Fate, Op, PersonOutcome, count
+from hub.core.delivery.messages import Verdict
+from hub.core.delivery.rows import Rows, Stretch
+from hub.core.planning import Fate, Op, count
 from hub.core.records import RunCounts, WithheldReason
 from hub.warehouse.decision import naive
 from hub.warehouse.engine import Engine, Reader
@@ -26,19 +28,10 @@ DDL = (
     "seq BIGINT NOT NULL)",
 )
 
-# The columns of the log in the order of `PersonOutcome`.
-_COLUMNS = (
-    ("position", pa.int64()),
-    ("pid", pa.int64()),
-    ("key", pa.string()),
-    ("op", pa.string()),
-    ("attempt", pa.int32()),
-    ("kind", pa.string()),
-    ("at", pa.timestamp("us")),
-    ("reason", pa.string()),
-    ("ledger_seq", pa.int64()),
-    ("fingerprint", pa.string()),
-)
+# What a line says of one person; the rest it has in common with its neighbours.
+LOGGED = ["position", "pid", "key", "op", "fingerprint"]
+_KINDS = [pa.int64(), pa.int64(), pa.string(), pa.string(), pa.string()]
+_LINES = pa.schema(zip(LOGGED, _KINDS, strict=True))
 
 LATEST = """
 latest AS (
@@ -46,13 +39,15 @@ latest AS (
 """
 
 
-def append_outcomes(engine: Engine, run: int, outcomes: Sequence[PersonOutcome]) -> None:
-    """Log the outcomes as one durable commit, in the order given."""
-    if not outcomes:
+def append_outcomes(engine: Engine, run: int, verdicts: Sequence[Verdict], at: datetime) -> None:
+    """Log what became known at this instant (aware) as one durable commit, in the order given."""
+    count = sum(len(verdict.rows) for verdict in verdicts)
+    if not count:
         return
     with engine.write() as tx:
-        first = take_numbers(tx, "next_outcome", len(outcomes))
-        tx.append("outcomes", _table(run, outcomes, first))
+        first = take_numbers(tx, "next_outcome", count)
+        lines = pa.concat_tables(_lines(run, verdict, at) for verdict in verdicts)
+        tx.append("outcomes", lines.append_column("seq", pa.array(range(first, first + count), pa.int64())))
 
 
 def progress(reader: Reader, run: int) -> RunCounts:
@@ -80,16 +75,16 @@ def withheld(reader: Reader, run: int) -> dict[WithheldReason, int]:
     return found
 
 
-def _table(run: int, outcomes: Sequence[PersonOutcome], first: int) -> pa.Table:
-    values = zip(*outcomes, strict=True)
-    columns = {name: _array(column, kind) for (name, kind), column in zip(_COLUMNS, values, strict=True)}
-    count = len(outcomes)
-    return pa.table({"run": pa.repeat(run, count), **columns, "seq": pa.array(range(first, first + count), pa.int64())})
+def _lines(run: int, verdict: Verdict, at: datetime) -> pa.Table:
+    alike = {"attempt": verdict.attempt, "kind": verdict.fate.value, "reason": verdict.reason, "at": naive(at)}
+    lines, count = _people(verdict.rows), len(verdict.rows)
+    for name, value in {"run": run, **alike, "ledger_seq": verdict.ledger_seq}.items():
+        lines = lines.append_column(name, pa.repeat(value, count))
+    return lines
 
 
-def _array(column: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """Most columns hold one value throughout, which need not be looked at row by row."""
-    if column.count(column[0]) == len(column):
-        value = naive(column[0]) if pa.types.is_timestamp(kind) else column[0]
-        return pa.repeat(pa.scalar(value, kind), len(column))
-    return pa.array(map(naive, column) if pa.types.is_timestamp(kind) else column, kind)
+def _people(rows: Rows) -> pa.Table:
+    if isinstance(rows, Stretch):
+        return rows.reading.lines.slice(rows.start, len(rows))
+    columns = zip(*((row.position, row.pid, row.key, row.op, row.fingerprint) for row in rows), strict=True)
+    return pa.table([pa.array(column, kind) for column, kind in zip(columns, _KINDS, strict=True)], schema=_LINES)

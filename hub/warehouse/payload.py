@@ -8,14 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import repeat
+from itertools import repeat, starmap
 from typing import Any, NamedTuple
 
-from hub.core.planning import Op, PlannedPerson, PlanRequest, Reading
-from hub.sdk.contract import FieldValue
+import pyarrow as pa
+
+from hub.core.planning import Op, PlanRequest, Reading
+from hub.sdk.contract import FieldValue, Person
 from hub.warehouse.consent import watermark
 from hub.warehouse.decision import allowed, consent_params, fingerprint, is_own, mapping, quoted, traits_of
 from hub.warehouse.engine import Engine
+from hub.warehouse.outcomes import LOGGED
 
 _WHOLE_NUMBERS = 2.0**53
 
@@ -57,18 +60,18 @@ class _Stretch(NamedTuple):
 def _read(engine: Engine, request: PlanRequest, which: str, window: dict[str, Any], *, finished: bool) -> Reading:
     stretch = _look(engine, request, which, window)
     if stretch is None:
-        return Reading(*watermark(engine), rows=[], last=window["after"])
+        return Reading(watermark(engine), window["after"])
     leave_out = stretch.told and not finished
     sql = _statement(request, which, others=stretch.others, leave_out=leave_out)
     kind = {"kind": request.key} if stretch.others else {}
     consent = consent_params(request, request.now)
     bounds = {"low": stretch.low, "high": stretch.high}
     params = {"run": request.run, **window, **consent, **kind, **bounds, "mapping": mapping(request)}
-    rows = engine.rows(sql, _only_named(params, sql))
-    if not rows:
-        return Reading(*watermark(engine), rows=[], last=stretch.last)
+    rows = engine.query(sql, _only_named(params, sql))
+    if not rows.num_rows:
+        return Reading(watermark(engine), stretch.last)
     reading = _reading(rows, request, stretch.last)
-    if reading.generation != stretch.generation and not (stretch.others or is_own(request.key)):
+    if reading.as_of[1] != stretch.generation and not (stretch.others or is_own(request.key)):
         # Identifiers were linked between the look and the reading: somebody may share a key by now.
         return _read(engine, request, which, window, finished=finished)
     return reading
@@ -116,8 +119,9 @@ _PEOPLE = """
 SELECT p."position", p.pid, p.external_id, p.key, p.op,
   CASE WHEN p.op = 'remove' THEN p.reason WHEN a.pid IS NULL THEN 'NO_CONSENT' WHEN {barred} THEN 'SHARED_IDENTIFIER'
     ELSE '' END AS reason,
-  a.pid IS NOT NULL AND f.pid IS NOT NULL AND NOT {barred} AS allowed, {until} AS until,
-  {fingerprint} AS fingerprint{fields}, m.watermark, m.generation
+  p.op = 'remove' OR (a.pid IS NOT NULL AND f.pid IS NOT NULL AND NOT {barred}) AS allowed,
+  CASE WHEN p.op <> 'remove' THEN {until} END AS until,
+  CASE WHEN p.op = 'remove' THEN '' ELSE {fingerprint} END AS fingerprint{fields}, m.watermark, m.generation
 FROM plan p JOIN projection m ON m.name = 'consent'
 LEFT JOIN (SELECT * FROM profiles WHERE pid BETWEEN $low AND $high) f ON f.pid = p.pid
 LEFT JOIN ({allowed}) a ON a.pid = p.pid {holders}
@@ -140,17 +144,24 @@ _UNFINISHED = """p."position" NOT IN (
   WHERE o.run = $run AND o.kind NOT IN ('retry', 'unknown'))"""
 
 
-def _reading(rows: Sequence[tuple[Any, ...]], request: PlanRequest, last: int) -> Reading:
-    """Column by column, since what a column holds is settled by its type."""
-    columns = list(zip(*rows, strict=True))
-    people, (watermarks, generations) = columns[:_ABOUT], columns[-2:]
-    names = [name for name, _ in request.fields]
-    values = zip(*map(_sendable, columns[_ABOUT:-2]), strict=True) if names else repeat((), len(rows))
-    persons = [
-        _person(about, dict(zip(names, row, strict=True)))
-        for about, row in zip(zip(*people, strict=True), values, strict=True)
-    ]
-    return Reading(watermarks[0], generations[0], persons, last)
+def _reading(rows: pa.Table, request: PlanRequest, last: int) -> Reading:
+    """Column by column, as people by the million are read: what a column holds is settled by its type."""
+    columns = [column.to_pylist() for column in rows.columns]
+    positions, pids, ids, keys, ops, reasons, allowed, until, fingerprints = columns[:_ABOUT]
+    fields = _fields(columns[_ABOUT:-2], request, ops)
+    return Reading(
+        as_of=(rows["watermark"][0].as_py(), rows["generation"][0].as_py()),
+        last=last,
+        positions=positions,
+        pids=pids,
+        ops=[_OPS[op] for op in ops],
+        people=list(starmap(Person, zip(ids, keys, fields, strict=True))),
+        fingerprints=fingerprints,
+        allowed=allowed,
+        until=[moment and moment.replace(tzinfo=UTC) for moment in until],
+        reasons=reasons,
+        lines=rows.select(LOGGED),
+    )
 
 
 # How many columns come before the fields.
@@ -158,12 +169,11 @@ _ABOUT = 9
 _OPS = {op.value: op for op in Op}
 
 
-def _person(about: tuple[Any, ...], fields: dict[str, FieldValue]) -> PlannedPerson:
-    position, pid, external_id, key, op, reason, allowed, until, fingerprint = about
-    if op == "remove":
-        return PlannedPerson(position, pid, external_id, key, Op.REMOVE, {}, "", True, None, reason)
-    end = until.replace(tzinfo=UTC) if until else None
-    return PlannedPerson(position, pid, external_id, key, _OPS[op], fields, fingerprint, allowed, end, reason)
+def _fields(columns: Sequence[list[Any]], request: PlanRequest, ops: list[str]) -> list[dict[str, FieldValue]]:
+    """Nothing but the name is said about whoever is to go."""
+    names = [name for name, _ in request.fields]
+    values = zip(*map(_sendable, columns), strict=True) if names else repeat(())
+    return [dict(zip(names, row, strict=True)) if op != "remove" else {} for row, op in zip(values, ops, strict=False)]
 
 
 def _sendable(column: Sequence[Any]) -> Sequence[FieldValue]:

@@ -88,7 +88,5 @@ def set_meta(tx: Transaction, key: str, value: str) -> None:
 
 def take_numbers(tx: Transaction, counter: str, count: int) -> int:
     """The first of `count` numbers in a row that nobody had before; `counter` is `next_pid` or `next_seq`."""
-    first = int(meta(tx, counter))
-    if count:
-        set_meta(tx, counter, str(first + count))
-    return first
+    taken = "UPDATE meta SET value = CAST(CAST(value AS BIGINT) + $count AS VARCHAR) WHERE key = $key RETURNING value"
+    return int(tx.rows(taken, {"key": counter, "count": count})[0][0]) - count

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hub.core.planning import Fate, Op, PlannedPerson, PlanSummary, count, needs_approval
 from hub.core.records import RunCounts, Scope, WithheldReason
+from hub.sdk.contract import Person
 
 some = st.integers(0, 20)
 ADDS = (Op.ADD, Op.UPDATE, Op.KEEP)
@@ -98,7 +99,7 @@ def test_the_brake_never_holds_back_what_was_asked_for_by_name(scope: Scope) -> 
 
 def test_consent_lapses_from_its_very_last_instant() -> None:
     end = datetime(2026, 1, 1, tzinfo=UTC)
-    person = PlannedPerson(1, 1, "p1", "p1", Op.ADD, {}, "", True, end)
+    person = PlannedPerson(1, 1, Op.ADD, Person("p1", "p1"), "", True, end)
     assert person.may_go(end - timedelta(microseconds=1))
     assert not person.may_go(end)
     assert not person._replace(allowed=False, allowed_until=None).may_go(end)

@@ -46,6 +46,14 @@ class PostgresPlane:
     def rows(self, sql: str, params: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         return list(self._ask(sql, params).fetchall())
 
+    def query(self, sql: str, params: dict[str, Any] | None = None) -> pa.Table:
+        answer = self._ask(sql, params)
+        columns = zip(*answer.fetchall(), strict=True)
+        names = [column.name for column in answer.description]
+        return (
+            pa.Table.from_arrays([pa.array(column) for column in columns], names) if answer.rowcount else pa.table({})
+        )
+
     def load(self, name: str, rows: pa.Table) -> None:
         kinds = {"int64": "BIGINT", "int32": "INTEGER", "string": "VARCHAR", "timestamp[us]": "TIMESTAMP"}
         columns = ", ".join(f'"{field.name}" {kinds[str(field.type)]}' for field in rows.schema)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
-from hub.core.planning import Fate, Op, PersonOutcome, PlanRequest
+from hub.core.delivery.rows import Row as Planned
+from hub.core.planning import Fate, Op, PlanRequest
 from hub.core.records import Scope, SyncMode
 
 
@@ -129,31 +131,40 @@ def _removed(request: PlanRequest, reason: str) -> bool:
     return not (request.mode is SyncMode.ADD_ONLY and reason == "leaver")
 
 
-def fold(held: Ledger, outcome: PersonOutcome, now: datetime, in_flight: timedelta) -> None:
-    """Take one line of the outcome log into the ledger, in place. `outcome.fingerprint` is the payload itself."""
-    before = held.get(outcome.key)
-    if before is None and not outcome.op.adds:
+class Told(NamedTuple):
+    """One line of the outcome log, with the payload itself in place of its fingerprint."""
+
+    row: Planned
+    fate: Fate
+    at: datetime
+    payload: Any
+
+
+def fold(held: Ledger, told: Told, now: datetime, in_flight: timedelta) -> None:
+    """Take one line of the outcome log into the ledger, in place."""
+    before = held.get(told.row.key)
+    if before is None and not told.row.op.adds:
         return
-    was = before or Held(outcome.pid, "rejected")
+    was = before or Held(told.row.pid, "rejected")
     if was.late_until is None or was.late_until <= now:
         was = replace(was, late_until=None, late_op=None, again=None)
-    after = _after(was, outcome, now, in_flight, known=before is not None)
+    after = _after(was, told, now, in_flight, known=before is not None)
     if after is not None and (after.state != "absent" or after.late_until):
-        held[outcome.key] = after
+        held[told.row.key] = after
     elif after is not None:
-        del held[outcome.key]
+        del held[told.row.key]
 
 
-def _after(was: Held, outcome: PersonOutcome, now: datetime, in_flight: timedelta, *, known: bool) -> Held | None:
+def _after(was: Held, told: Told, now: datetime, in_flight: timedelta, *, known: bool) -> Held | None:
     """None where nothing changes."""
-    adds, payload = outcome.op.adds, outcome.fingerprint
+    adds, payload = told.row.op.adds, told.payload
     op = "add" if adds else "remove"
     stale = was.late_op is not None and (was.late_op != "add" or was.again == "add" or was.fingerprint != payload)
-    match outcome.fate:
+    match told.fate:
         case Fate.ACCEPTED | Fate.NOOP if adds:
             again = "add" if stale else None
             return replace(
-                was, pid=outcome.pid, state="present", fingerprint=payload, refused=None, attempts=0, again=again
+                was, pid=told.row.pid, state="present", fingerprint=payload, refused=None, attempts=0, again=again
             )
         case Fate.ACCEPTED | Fate.NOOP:
             if was.late_op not in {None, "remove"}:
@@ -161,17 +172,17 @@ def _after(was: Held, outcome: PersonOutcome, now: datetime, in_flight: timedelt
             return replace(was, state="absent", fingerprint=None, attempts=0, again=None)
         case Fate.UNKNOWN:
             late_until, late_op = was.late_until, was.late_op
-            if outcome.at + in_flight > now:
-                late_until = max(late_until or outcome.at, outcome.at + in_flight)
+            if told.at + in_flight > now:
+                late_until = max(late_until or told.at, told.at + in_flight)
                 late_op = op if late_op in {None, op} else "any"
             again = "add" if adds and stale else None
             changed = replace(was, state="possible", late_until=late_until, late_op=late_op, again=again)
-            return replace(changed, pid=outcome.pid, fingerprint=payload, refused=None) if adds else changed
+            return replace(changed, pid=told.row.pid, fingerprint=payload, refused=None) if adds else changed
         case Fate.REJECTED if adds:
             state = was.state if was.fingerprint is not None else "rejected"
-            return replace(was, pid=outcome.pid, state=state, refused=payload, attempts=was.attempts + 1)
+            return replace(was, pid=told.row.pid, state=state, refused=payload, attempts=was.attempts + 1)
         case Fate.SUPPRESSED if adds:
-            return replace(was, pid=outcome.pid, state="suppressed", attempts=was.attempts + 1)
+            return replace(was, pid=told.row.pid, state="suppressed", attempts=was.attempts + 1)
         case Fate.REJECTED | Fate.SUPPRESSED:
             return replace(was, attempts=was.attempts + 1)
     return None

@@ -125,8 +125,11 @@ def test_the_payload_is_todays_and_so_is_its_fingerprint(engine: Any) -> None:
     world.profiles[1].ltv = 2.5
     write_world(engine, world, NOW)
     now = read_people(engine, ASKED, 0, 10).rows[0]
-    assert (dict(before.fields), dict(now.fields)) == ({"MAIL": "a@x", "LTV": 10}, {"MAIL": "a@x", "LTV": 2.5})
-    assert isinstance(before.fields["LTV"], int) and before.fingerprint != now.fingerprint
+    assert (dict(before.person.fields), dict(now.person.fields)) == (
+        {"MAIL": "a@x", "LTV": 10},
+        {"MAIL": "a@x", "LTV": 2.5},
+    )
+    assert isinstance(before.person.fields["LTV"], int) and before.fingerprint != now.fingerprint
 
 
 def test_a_field_may_be_our_own_id_and_a_mapping_may_be_empty(engine: Any) -> None:
@@ -136,7 +139,7 @@ def test_a_field_may_be_our_own_id_and_a_mapping_may_be_empty(engine: Any) -> No
     assert make_plan(engine, after(own)).unchanged == 1
     none = replace(after(after(own)), fields=())
     assert make_plan(engine, none).to_update == 1
-    assert read_people(engine, none, 0, 10).rows[0].fields == {}
+    assert read_people(engine, none, 0, 10).rows[0].person.fields == {}
 
 
 def test_the_permission_ends_with_the_first_purpose_that_does(engine: Any) -> None:

@@ -14,7 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from hub.core.planning import Fate, Op, PersonOutcome, PlanRequest, PlanSummary
+from hub.core.delivery.messages import Verdict
+from hub.core.delivery.rows import Row
+from hub.core.planning import Fate, Op, PlanRequest, PlanSummary
 from hub.core.records import Lens, Scope, SyncMode
 from hub.warehouse.decision import mapping
 from hub.warehouse.outcomes import append_outcomes, progress, withheld
@@ -116,7 +118,7 @@ def play(
     people = read_people(engine, request, 0, 100).rows
     for person in people:
         if person.op.adds:
-            assert person.allowed and person.fields == dict(
+            assert person.allowed and person.person.fields == dict(
                 zip(["EMAIL", "LTV"], world.payload(person.pid), strict=True)
             )
             assert person.fingerprint == printed(request, world.payload(person.pid))
@@ -126,20 +128,9 @@ def play(
         for attempt, (fate, other) in enumerate(fates, 1):
             payload = world.payload(person.pid) if person.op.adds else None
             payload = ("other", 9.5) if other and payload else payload
-            attempted = (
-                person.position,
-                person.pid,
-                person.key,
-                person.op,
-                attempt,
-                fate,
-                request.now,
-                "NO_CONSENT",
-                0,
-            )
-            line = PersonOutcome(*attempted, printed(request, payload) or "")
-            append_outcomes(engine, request.run, [line])
-            model.fold(after, PersonOutcome(*attempted, payload), request.now, IN_FLIGHT)  # type: ignore[arg-type]
+            row = Row(person.position, person.pid, person.key, person.op, printed(request, payload) or "")
+            append_outcomes(engine, request.run, [Verdict((row,), attempt, fate, "NO_CONSENT")], request.now)
+            model.fold(after, model.Told(row, fate, request.now, payload), request.now, IN_FLIGHT)
             if folds:
                 settle(engine, request, now=request.now, in_flight_s=IN_FLIGHT.total_seconds(), ended=False)
         if fates:

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from hub.core.planning import Fate, PersonOutcome
+from hub.core.delivery.messages import Verdict
+from hub.core.delivery.rows import Row
+from hub.core.planning import Fate
 from hub.core.records import Scope, WithheldReason
 from hub.warehouse.outcomes import append_outcomes, progress, withheld
 from hub.warehouse.payload import read_people
@@ -55,8 +57,8 @@ def test_someone_dropped_by_the_gate_is_withheld_and_if_delivered_removed(engine
     make_plan(engine, update)
     town(engine, "a@x", denied={1})
     [person] = read_people(engine, update, 0, 10).rows
-    line = PersonOutcome(1, 1, "a@x", person.op, 1, Fate.WITHHELD, NOW, person.reason)
-    append_outcomes(engine, update.run, [line])
+    verdict = Verdict((Row(1, 1, "a@x", person.op),), 1, Fate.WITHHELD, person.reason)
+    append_outcomes(engine, update.run, [verdict], NOW)
     counts = settle(engine, update, now=NOW, in_flight_s=900)
     assert (counts.withheld, counts.updated, withheld(engine, update.run)) == (1, 0, {WithheldReason.NO_CONSENT: 1})
     removal = after(update, scope=Scope.WITHDRAWN)

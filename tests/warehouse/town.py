@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hub.core.planning import Fate, PersonOutcome, PlanRequest, Reading
+from hub.core.delivery.messages import Verdict
+from hub.core.delivery.rows import Stretch
+from hub.core.planning import Fate, PlanRequest, Reading
 from hub.core.records import Lens, Scope, SyncMode
 from hub.warehouse.outcomes import append_outcomes
 from hub.warehouse.payload import read_people
@@ -41,22 +43,8 @@ def deliver(engine: Any, request: PlanRequest, fate: Fate = Fate.ACCEPTED, **fat
 
 
 def log(engine: Any, request: PlanRequest, reading: Reading, fate: Fate, **fates: Fate) -> None:
-    lines = [
-        PersonOutcome(
-            one.position,
-            one.pid,
-            one.key,
-            one.op,
-            1,
-            fates.get(one.key[0], fate),
-            request.now,
-            "why",
-            0,
-            one.fingerprint,
-        )
-        for one in reading.rows
-    ]
-    append_outcomes(engine, request.run, lines)
+    verdicts = [Verdict((row,), 1, fates.get(row.key[0], fate), "why") for row in Stretch(reading, 0, len(reading))]
+    append_outcomes(engine, request.run, verdicts, request.now)
 
 
 def states(engine: Any) -> dict[str, str]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from hub.core.delivery.messages import Limits, Row
+from hub.core.delivery.messages import Limits
+from hub.core.delivery.rows import Rows, Stretch
 from hub.core.delivery.verdicts import Attempt
 
 
@@ -23,7 +24,7 @@ class OpenBatch:
     vendor itself asked for the wait."""
 
     number: int
-    rows: tuple[Row, ...]
+    rows: Rows
     attempt: Attempt
     failures: int = 0
     phase: Phase = Phase.READY
@@ -40,7 +41,10 @@ class OpenBatch:
     @property
     def in_doubt(self) -> bool:
         """A crash now would leave open whether these people were reached."""
-        return self.moving or any(row.unanswered is not None for row in self.rows)
+        return self.moving or self._unanswered()
+
+    def _unanswered(self) -> bool:
+        return not isinstance(self.rows, Stretch) and any(row.unanswered is not None for row in self.rows)
 
 
 class OpenBatches:
@@ -55,7 +59,7 @@ class OpenBatches:
     def __len__(self) -> int:
         return len(self._open)
 
-    def begin(self, rows: tuple[Row, ...], attempt: Attempt, failures: int = 0) -> OpenBatch:
+    def begin(self, rows: Rows, attempt: Attempt, failures: int = 0) -> OpenBatch:
         self._numbers += 1
         batch = OpenBatch(self._numbers, rows, attempt, failures)
         self._open[batch.number] = batch

@@ -9,8 +9,6 @@ It holds these promises, whatever order answers come in:
 
 from __future__ import annotations
 
-from collections import deque
-
 from hub.core.delivery.batches import OpenBatch, OpenBatches, Phase
 from hub.core.delivery.messages import (
     Answered,
@@ -29,14 +27,14 @@ from hub.core.delivery.messages import (
     Gated,
     Limits,
     Read,
-    Row,
     Send,
     Verdict,
     Wait,
     Woken,
     ended_by,
 )
-from hub.core.delivery.verdicts import Attempt, doubted, with_traces
+from hub.core.delivery.rows import Rows, joined
+from hub.core.delivery.verdicts import Attempt, doubted, drops, with_traces
 from hub.core.planning import Fate
 from hub.sdk.contract import Result
 from hub.sdk.errors import AuthError, ConnectorError, RefusedError, TransientError
@@ -53,7 +51,7 @@ class Delivery:
         self._delay = delay
         self._attempts_before = attempts_before
         self._batches = OpenBatches(limits)
-        self._fresh: deque[Row] = deque()
+        self._fresh: Rows = ()
         self._read_to = 0
         self._reading = False
         self._all_read = False
@@ -96,7 +94,7 @@ class Delivery:
         self._reading = False
         self._read_to = max(self._read_to, chunk.last)
         self._all_read = chunk.end
-        self._fresh.extend(chunk.rows)
+        self._fresh = joined(self._fresh, chunk.rows)
 
     def _gated(self, event: Gated) -> None:
         batch = self._batches.expecting(event.batch, event.attempt, Phase.GATING)
@@ -106,9 +104,10 @@ class Delivery:
             self._abandon(batch)
             return
         batch.attempt = Attempt(event.attempt, event.ledger_seq)
+        batch.rows = batch.rows if event.rows is None else event.rows
         if event.withheld:
             self._verdicts += batch.attempt.dropped(batch.rows, event.withheld)
-            batch.rows = tuple(row for row in batch.rows if not (row.op.adds and row.key in event.withheld))
+            batch.rows = tuple(row for row in batch.rows if not drops(row, event.withheld))
         if batch.rows:
             batch.phase = Phase.SENDING
             self._commands.append(Send(batch.number, event.attempt, batch.rows))
@@ -143,14 +142,15 @@ class Delivery:
         again = [verdict for verdict in verdicts if verdict.fate is Fate.RETRY]
         self._close(batch, [verdict for verdict in verdicts if verdict.fate is not Fate.RETRY])
         if again:
-            part = self._batches.begin(tuple(v.row for v in again), batch.attempt, batch.failures)
+            rows = tuple(row for verdict in again for row in verdict.rows)
+            part = self._batches.begin(rows, batch.attempt, batch.failures)
             self._back_off(part, again[0].reason, None)
 
     def _refused(self, batch: OpenBatch, error: RefusedError) -> None:
         self._answered_once = True
         self._given_up = 0
         if not error.divisible or len(batch.rows) == 1:
-            self._close(batch, batch.attempt.all(batch.rows, Fate.REJECTED, error.reason))
+            self._close(batch, [batch.attempt.verdict(batch.rows, Fate.REJECTED, error.reason)])
         elif self._end:
             self._abandon(batch)
         else:
@@ -228,7 +228,7 @@ class Delivery:
             if self._batches.slot_free() and (batch.in_doubt or self._may_doubt_more()):
                 self._gate(batch)
         while not self._batches.ready() and self._batches.slot_free() and self._may_doubt_more() and self._may_claim():
-            rows = tuple(self._fresh.popleft() for _ in range(min(self._limits.batch, len(self._fresh))))
+            rows, self._fresh = self._fresh[: self._limits.batch], self._fresh[self._limits.batch :]
             self._claimed += len(rows)
             self._gate(self._batches.begin(rows, Attempt(self._attempts_before + 1)))
 
@@ -254,7 +254,7 @@ class Delivery:
 
     def _commit(self) -> None:
         if self._committing is None and self._verdicts:
-            self._committing = (self._answers, len(self._verdicts))
+            self._committing = (self._answers, sum(len(verdict.rows) for verdict in self._verdicts))
             self._commands.append(Commit(tuple(with_traces(self._verdicts))))
             self._verdicts, self._answers = [], 0
 

@@ -10,35 +10,23 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from hub.core.planning import Fate, Op
+from hub.core.delivery.rows import Rows
+from hub.core.planning import Fate
 from hub.core.records import WithheldReason
 from hub.errors import HubError
 from hub.sdk.contract import Result
 from hub.sdk.errors import AuthError, ConnectorError
 
 
-class Row(NamedTuple):
-    """One person of the plan, without the payload. `key` is the vendor's and occurs once in a plan.
-
-    `unanswered` is the last attempt of this process that may have reached the vendor without an answer.
-    """
-
-    position: int
-    pid: int
-    key: str
-    op: Op
-    unanswered: int | None = None
-
-
 class Verdict(NamedTuple):
-    """What one attempt led to for one row: a line of the outcome log but for the clock and the payload's fingerprint.
+    """What one attempt led to for the rows whom it met alike: their lines of the outcome log, but for the clock.
 
     A row may have two lines in a run: `unknown` for an attempt that got no answer, then the fate of a later attempt.
     The later one counts; but because of the first they are possibly there until its in-flight deadline, whatever the
     later one says (an accepted add may still be followed by the late one, after a remove).
     """
 
-    row: Row
+    rows: Rows
     attempt: int
     fate: Fate
     reason: str = ""
@@ -101,19 +89,21 @@ Answer = Result | ConnectorError | Crashed
 class ChunkRead:
     """The next rows of the plan in order of position, looked for up to position `last`; `end`: no more follow."""
 
-    rows: tuple[Row, ...]
+    rows: Rows
     last: int
     end: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Gated:
-    """Consent was decided again: who may not be sent any more, on the ledger as of `ledger_seq`."""
+    """Consent was decided again: who may not be sent any more, on the ledger as of `ledger_seq`. `rows` are the batch's
+    with the payloads that may go out now, where these were read anew."""
 
     batch: int
     attempt: int
     ledger_seq: int
     withheld: Mapping[str, WithheldReason] = field(default_factory=dict)
+    rows: Rows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +156,7 @@ class Gate:
 
     batch: int
     attempt: int
-    rows: tuple[Row, ...]
+    rows: Rows
     fresh: bool
 
 
@@ -174,7 +164,7 @@ class Gate:
 class Send:
     batch: int
     attempt: int
-    rows: tuple[Row, ...]
+    rows: Rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ durable. The checks in `test_laws` look at these only.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -27,12 +27,12 @@ from hub.core.delivery.messages import (
     Gated,
     Limits,
     Read,
-    Row,
     Send,
     Verdict,
     Wait,
     Woken,
 )
+from hub.core.delivery.rows import Row
 from hub.core.planning import Fate, Op
 from hub.core.records import WithheldReason
 from hub.sdk.contract import Outcome, OutcomeKind, Result
@@ -61,6 +61,21 @@ ANSWERS: dict[str, Callable[[tuple[Row, ...]], tuple[Answer, tuple[Row, ...]]]] 
 }
 
 
+@dataclass(frozen=True)
+class Line:
+    """What the log says of one row: a verdict is about all whom an attempt met alike."""
+
+    row: Row
+    attempt: int
+    fate: Fate
+    reason: str = ""
+    ledger_seq: int = 0
+
+
+def lines_of(verdicts: Iterable[Verdict]) -> list[Line]:
+    return [Line(row, *said) for rows, *said in verdicts for row in rows]
+
+
 @dataclass
 class Request:
     at: float
@@ -86,7 +101,7 @@ class World:
 
     now: float = 0.0
     process: int = 0
-    log: list[Verdict] = field(default_factory=list)
+    log: list[Line] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     withdrawn: dict[str, float] = field(default_factory=dict)
     present: set[str] = field(default_factory=set)
@@ -141,7 +156,7 @@ class World:
         self.done = {v.row.key for v in self.log if v.fate.final}
         before = max((v.attempt for v in self.log), default=0)
         if self.process > 1:
-            self.log += [Verdict(row, before, Fate.UNKNOWN) for row in self._doubtful()]
+            self.log += [Line(row, before, Fate.UNKNOWN) for row in self._doubtful()]
         self.machine = Delivery(self.limits, self._delay, attempts_before=before)
         self._carry_out(self.machine.start())
 
@@ -182,17 +197,17 @@ class World:
                 assert seconds >= 0
                 self._event(Woken(batch, attempt), seconds)
             case Commit(verdicts):
-                self.log += verdicts
+                self.log += lines_of(verdicts)
                 self.answered_in_commit = len(
-                    {id(r) for r in self.requests if r.answered and self._closed(r, verdicts)}
+                    {id(r) for r in self.requests if r.answered and self._closed(r, lines_of(verdicts))}
                 )
                 self._event(Committed(), self.random.choice([0.0, 0.01, 0.5]))
             case Finish():
                 self.finish = command
 
-    def _closed(self, request: Request, verdicts: tuple[Verdict, ...]) -> bool:
+    def _closed(self, request: Request, lines: list[Line]) -> bool:
         keys = {row.key for row in request.rows}
-        return request.process == self.process and any(v.row.key in keys for v in verdicts)
+        return request.process == self.process and any(line.row.key in keys for line in lines)
 
     def _send(self, batch: int, attempt: int, rows: tuple[Row, ...]) -> None:
         request = Request(self.now, self.gates[(batch, attempt)], rows, self.process)
@@ -200,7 +215,7 @@ class World:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         unsettled = {row.key for r in self.requests if r.process == self.process for row in r.rows} - {
-            v.row.key for v in self.log
+            line.row.key for line in self.log
         }
         self.most_open = max(self.most_open, len(unsettled))
         request.answered = True
@@ -240,4 +255,4 @@ def people(count: int, removes: int = 0) -> list[Row]:
 
 def final(world: World) -> dict[str, Fate]:
     """The fate that counts for each key: the last line."""
-    return {verdict.row.key: verdict.fate for verdict in world.log}
+    return {line.row.key: line.fate for line in world.log}

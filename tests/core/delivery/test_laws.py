@@ -78,7 +78,7 @@ def everybody_reached_is_accounted_for(world: World) -> None:
 
 
 def nobody_has_two_final_fates(world: World) -> None:
-    keys = [verdict.row.key for verdict in world.log if verdict.fate.final]
+    keys = [line.row.key for line in world.log if line.fate.final]
     assert len(keys) == len(set(keys))
 
 

@@ -18,7 +18,6 @@ from hub.core.delivery.messages import (
     Gated,
     Limits,
     Send,
-    Verdict,
     Wait,
     Woken,
 )
@@ -27,7 +26,7 @@ from hub.core.records import WithheldReason
 from hub.sdk.contract import Outcome, OutcomeKind, Result
 from hub.sdk.egress import EgressDenied
 from hub.sdk.errors import AuthError, RefusedError, TransientError
-from tests.core.delivery.simulation import people
+from tests.core.delivery.simulation import Line, lines_of, people
 
 
 def begun(count: int = 4, batch: int = 2, concurrency: int = 1) -> Delivery:
@@ -44,8 +43,15 @@ def sent(machine: Delivery, number: int = 1, attempt: int = 1) -> list[Command]:
     return machine.handle(Gated(number, attempt, ledger_seq=7))
 
 
-def verdicts(commands: list[Command]) -> list[Verdict]:
-    return [verdict for command in commands if isinstance(command, Commit) for verdict in command.verdicts]
+def sent_as(machine: Delivery, attempt: int, fingerprint: str) -> list[Command]:
+    """The gate lets the one person through with this payload, whatever the attempts before have left behind."""
+    [batch] = machine._batches
+    rows = tuple(row._replace(fingerprint=fingerprint) for row in batch.rows)
+    return machine.handle(Gated(1, attempt, 7, rows=rows))
+
+
+def lines(commands: list[Command]) -> list[Line]:
+    return lines_of(verdict for command in commands if isinstance(command, Commit) for verdict in command.verdicts)
 
 
 def of(kind: type, commands: list[Command]) -> list[Command]:
@@ -74,11 +80,32 @@ def test_someone_who_withdraws_between_two_attempts_is_withheld_and_possibly_the
     sent(machine)
     machine.handle(Answered(1, 1, TransientError("timed out")))
     machine.handle(Woken(1, 2))
-    lines = verdicts(machine.handle(Gated(1, 2, 8, {"add1": WithheldReason.NO_CONSENT})))
-    assert [(line.row.key, line.attempt, line.fate) for line in lines] == [
+    told = lines(machine.handle(Gated(1, 2, 8, {"add1": WithheldReason.NO_CONSENT})))
+    assert [(line.row.key, line.attempt, line.fate) for line in told] == [
         ("add1", 1, Fate.UNKNOWN),
         ("add1", 2, Fate.WITHHELD),
     ]
+
+
+def test_what_may_arrive_late_is_the_payload_of_the_attempt_that_got_no_answer() -> None:
+    machine = begun(1)
+    sent_as(machine, 1, "old")
+    machine.handle(Answered(1, 1, TransientError("timed out")))
+    machine.handle(Woken(1, 2))
+    sent_as(machine, 2, "new")
+    told = lines(machine.handle(Answered(1, 2, Result())))
+    assert [(line.row.fingerprint, line.fate) for line in told] == [("old", Fate.UNKNOWN), ("new", Fate.ACCEPTED)]
+
+
+def test_a_batch_given_up_before_its_retry_left_is_unknown_with_the_payload_that_did() -> None:
+    machine = begun(1)
+    sent_as(machine, 1, "old")
+    machine.handle(Answered(1, 1, TransientError("timed out")))
+    for attempt in (2, 3):
+        machine.handle(Woken(1, attempt))
+        sent_as(machine, attempt, "new")
+        told = lines(machine.handle(Answered(1, attempt, TransientError("no route", sent=False))))
+    assert [(line.row.fingerprint, line.fate) for line in told] == [("old", Fate.UNKNOWN)]
 
 
 def test_an_answer_to_an_attempt_that_is_over_is_ignored() -> None:
@@ -92,7 +119,7 @@ def test_an_answer_to_an_attempt_that_is_over_is_ignored() -> None:
 def test_the_verdict_names_the_ledger_entry_that_the_attempt_read() -> None:
     machine = begun(2)
     sent(machine)
-    assert {line.ledger_seq for line in verdicts(machine.handle(Answered(1, 1, Result())))} == {7}
+    assert {line.ledger_seq for line in lines(machine.handle(Answered(1, 1, Result())))} == {7}
 
 
 def test_the_vendors_wait_holds_back_every_other_batch() -> None:
@@ -109,8 +136,8 @@ def test_the_vendors_wait_holds_back_every_other_batch() -> None:
 def test_a_refused_account_ends_the_run_and_leaves_the_rest_to_do() -> None:
     machine = begun(6)
     sent(machine)
-    lines = verdicts(machine.handle(Answered(1, 1, AuthError("the key was revoked"))))
-    assert {line.fate for line in lines} == {Fate.RETRY}
+    told = lines(machine.handle(Answered(1, 1, AuthError("the key was revoked"))))
+    assert {line.fate for line in told} == {Fate.RETRY}
     assert machine.handle(Committed()) == [Finish(Ended.AUTH, "the key was revoked")]
 
 
@@ -124,16 +151,16 @@ def test_an_address_that_our_own_policy_forbids_ends_the_run_as_such() -> None:
 def test_a_crash_of_the_connector_leaves_its_batch_unknown_and_names_only_the_type() -> None:
     machine = begun(6)
     sent(machine)
-    lines = verdicts(machine.handle(Answered(1, 1, Crashed("KeyError"))))
-    assert {line.fate for line in lines} == {Fate.UNKNOWN}
+    told = lines(machine.handle(Answered(1, 1, Crashed("KeyError"))))
+    assert {line.fate for line in told} == {Fate.UNKNOWN}
     assert machine.handle(Committed()) == [Finish(Ended.CRASHED, "KeyError")]
 
 
 def test_a_refused_batch_that_cannot_be_divided_is_rejected_with_its_reason() -> None:
     machine = begun(2)
     sent(machine)
-    lines = verdicts(machine.handle(Answered(1, 1, RefusedError("list is archived"))))
-    assert {(line.fate, line.reason) for line in lines} == {(Fate.REJECTED, "list is archived")}
+    told = lines(machine.handle(Answered(1, 1, RefusedError("list is archived"))))
+    assert {(line.fate, line.reason) for line in told} == {(Fate.REJECTED, "list is archived")}
 
 
 def test_what_never_left_is_still_to_do_when_the_attempts_are_used_up() -> None:
@@ -142,7 +169,7 @@ def test_what_never_left_is_still_to_do_when_the_attempts_are_used_up() -> None:
         sent(machine, attempt=attempt)
         commands = machine.handle(Answered(1, attempt, TransientError("no route", sent=False)))
         machine.handle(Woken(1, attempt + 1))
-    assert {line.fate for line in verdicts(commands)} == {Fate.RETRY}
+    assert {line.fate for line in lines(commands)} == {Fate.RETRY}
     assert machine.handle(Committed()) == [Finish(Ended.UNREACHABLE, "no route")]
 
 
@@ -152,14 +179,14 @@ def test_one_timeout_among_failures_to_connect_makes_the_batch_unknown() -> None
         sent(machine, attempt=attempt)
         commands = machine.handle(Answered(1, attempt, TransientError("trouble", sent=reached)))
         machine.handle(Woken(1, attempt + 1))
-    assert {line.fate for line in verdicts(commands)} == {Fate.UNKNOWN}
+    assert {line.fate for line in lines(commands)} == {Fate.UNKNOWN}
 
 
 def test_people_the_vendor_wants_again_go_again_without_the_others() -> None:
     machine = begun(2)
     sent(machine)
     commands = machine.handle(Answered(1, 1, Result({"add2": Outcome(OutcomeKind.RETRY, "locked")})))
-    assert [line.row.key for line in verdicts(commands)] == ["add1"]
+    assert [line.row.key for line in lines(commands)] == ["add1"]
     machine.handle(Committed())
     [gate] = of(Gate, machine.handle(Woken(2, 2)))
     assert isinstance(gate, Gate) and [row.key for row in gate.rows] == ["add2"]
@@ -169,7 +196,7 @@ def test_a_result_that_names_a_stranger_says_nothing_about_the_batch() -> None:
     machine = begun(2)
     sent(machine)
     commands = machine.handle(Answered(1, 1, Result({"stranger": Outcome(OutcomeKind.REJECTED)})))
-    assert [(line.row.key, line.fate) for line in verdicts(commands)] == [
+    assert [(line.row.key, line.fate) for line in lines(commands)] == [
         ("add1", Fate.ACCEPTED),
         ("add2", Fate.ACCEPTED),
     ]
@@ -178,10 +205,8 @@ def test_a_result_that_names_a_stranger_says_nothing_about_the_batch() -> None:
 def test_the_rest_of_a_vague_answer_is_unknown() -> None:
     machine = begun(2)
     sent(machine)
-    lines = verdicts(
-        machine.handle(Answered(1, 1, Result({"add1": Outcome(OutcomeKind.ACCEPTED)}, OutcomeKind.UNKNOWN)))
-    )
-    assert [line.fate for line in lines] == [Fate.ACCEPTED, Fate.UNKNOWN]
+    told = lines(machine.handle(Answered(1, 1, Result({"add1": Outcome(OutcomeKind.ACCEPTED)}, OutcomeKind.UNKNOWN))))
+    assert [line.fate for line in told] == [Fate.ACCEPTED, Fate.UNKNOWN]
 
 
 def test_a_cancelled_run_lets_what_is_in_flight_finish_and_starts_nothing() -> None:
@@ -190,7 +215,7 @@ def test_a_cancelled_run_lets_what_is_in_flight_finish_and_starts_nothing() -> N
     assert machine.handle(CancelRequested()) == []
     assert machine.handle(Gated(2, 1, 7)) != [] and not of(Send, machine.handle(Gated(2, 1, 7)))
     machine.handle(Committed())
-    assert {line.fate for line in verdicts(machine.handle(Answered(1, 1, Result())))} == {Fate.ACCEPTED}
+    assert {line.fate for line in lines(machine.handle(Answered(1, 1, Result())))} == {Fate.ACCEPTED}
     assert machine.handle(Committed()) == [Finish(Ended.CANCELLED, "The run was cancelled.")]
 
 
