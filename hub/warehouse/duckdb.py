@@ -22,6 +22,8 @@ from hub.warehouse.engine import Params
 
 NOTHING: Mapping[str, Any] = {}
 MEMORY = ":memory:"
+# Bytes of Arrow that may stay in memory until their transaction ends; scanning a table is quicker than a stream.
+SMALL = 8_000_000
 
 LOCKS = (
     # Timestamps are UTC-naive everywhere; a cast from text with an offset goes through TIMESTAMPTZ in this zone.
@@ -132,8 +134,9 @@ class DuckDbTransaction(DuckDbReader):
 
     @contextmanager
     def _arriving(self, rows: pa.Table | pa.RecordBatchReader) -> Iterator[None]:
+        small = isinstance(rows, pa.Table) and rows.nbytes < SMALL
         source = Arriving(rows)
-        self._root.register("arriving", source)
+        self._root.register("arriving", rows if small else source)
         try:
             yield
         finally:

@@ -83,8 +83,18 @@ def _fold(tx: Transaction, request: PlanRequest, audience: str, folded: int, now
         return
     whose = {"sync": request.sync, "audience": audience}
     params: dict[str, Any] = {**whose, "run": request.run, "folded": folded, "now": now}
+    params["in_flight"] = timedelta(seconds=in_flight_s)
+    if tx.rows("SELECT 1 FROM delivered WHERE sync = $sync AND audience = $audience LIMIT 1", whose):
+        _renew(tx, whose, params)
+    else:
+        # Nobody is replaced, and a remove of someone unknown leaves nothing behind.
+        tx.execute(_FOLD.format(into="delivered"), params)
+    tx.execute("UPDATE plans SET folded = $upto WHERE run = $run", {"upto": upto, "run": request.run})
+
+
+def _renew(tx: Transaction, whose: dict[str, Any], params: dict[str, Any]) -> None:
     tx.execute("CREATE TEMP TABLE folding AS SELECT * FROM delivered WHERE FALSE")
-    tx.execute(_FOLD, {**params, "in_flight": timedelta(seconds=in_flight_s)})
+    tx.execute(_FOLD.format(into="folding"), params)
     tx.execute(
         "DELETE FROM delivered USING folding f WHERE delivered.sync = $sync AND delivered.audience = $audience "
         "AND delivered.key = f.key",
@@ -92,7 +102,6 @@ def _fold(tx: Transaction, request: PlanRequest, audience: str, folded: int, now
     )
     tx.execute("INSERT INTO delivered SELECT * FROM folding WHERE state <> 'absent' OR late_until IS NOT NULL")
     tx.execute("DROP TABLE folding")
-    tx.execute("UPDATE plans SET folded = $upto WHERE run = $run", {"upto": upto, "run": request.run})
 
 
 def _end(tx: Transaction, request: PlanRequest, audience: str, scope: Scope, now: datetime) -> None:
@@ -112,7 +121,7 @@ def _end(tx: Transaction, request: PlanRequest, audience: str, scope: Scope, now
 # `o` is the last word about a person in this run, `u` the last attempt that went unanswered, `d` what was known before.
 # Only a DONE add is there for sure; a DOUBTED one may be, whatever came after it.
 _FOLD = """
-INSERT INTO folding
+INSERT INTO {into}
 WITH fresh AS (
   SELECT "position", max(seq) AS seq, max(CASE WHEN kind = 'unknown' THEN seq END) AS doubt,
     min(CASE WHEN kind = 'unknown' THEN fingerprint END) <> max(CASE WHEN kind = 'unknown' THEN fingerprint END)
