@@ -53,10 +53,9 @@ class Alongside:
     _working: asyncio.Task[Position] | None = None
 
     async def offer(self, entries: pa.Table) -> None:
-        """Returns at once, unless more than a stretch is waiting already."""
+        """Returns at once, unless a stretch is waiting while another is being taken in."""
         self.waiting.append(entries)
-        busy = self._working and not self._working.done()
-        if not busy or sum(table.num_rows for table in self.waiting) >= STRETCH:
+        if sum(table.num_rows for table in self.waiting) >= STRETCH:
             await self._begin()
 
     async def _begin(self) -> None:
