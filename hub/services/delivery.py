@@ -49,7 +49,7 @@ from hub.warehouse.outcomes import append_outcomes
 from hub.warehouse.payload import read_people
 
 MOST_CONCURRENT = 8
-CHUNK = 16_000
+CHUNK = 8_000
 # The connector's own requests end long before this; it frees the slot of one that hangs otherwise.
 CALL_DEADLINE_S = 300.0
 

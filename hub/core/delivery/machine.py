@@ -33,7 +33,7 @@ from hub.core.delivery.messages import (
     Woken,
     ended_by,
 )
-from hub.core.delivery.rows import Rows, joined
+from hub.core.delivery.rows import Waiting
 from hub.core.delivery.verdicts import Attempt, doubted, drops, with_traces
 from hub.core.planning import Fate
 from hub.sdk.contract import Result
@@ -51,7 +51,7 @@ class Delivery:
         self._delay = delay
         self._attempts_before = attempts_before
         self._batches = OpenBatches(limits)
-        self._fresh: Rows = ()
+        self._fresh = Waiting()
         self._read_to = 0
         self._reading = False
         self._all_read = False
@@ -94,7 +94,7 @@ class Delivery:
         self._reading = False
         self._read_to = max(self._read_to, chunk.last)
         self._all_read = chunk.end
-        self._fresh = joined(self._fresh, chunk.rows)
+        self._fresh.add(chunk.rows)
 
     def _gated(self, event: Gated) -> None:
         batch = self._batches.expecting(event.batch, event.attempt, Phase.GATING)
@@ -228,7 +228,7 @@ class Delivery:
             if self._batches.slot_free() and (batch.in_doubt or self._may_doubt_more()):
                 self._gate(batch)
         while not self._batches.ready() and self._batches.slot_free() and self._may_doubt_more() and self._may_claim():
-            rows, self._fresh = self._fresh[: self._limits.batch], self._fresh[self._limits.batch :]
+            rows = self._fresh.take(self._limits.batch)
             self._claimed += len(rows)
             self._gate(self._batches.begin(rows, Attempt(self._attempts_before + 1)))
 
@@ -247,7 +247,8 @@ class Delivery:
         return whole and self._claimed + min(self._limits.batch, len(self._fresh)) <= self._limits.people_in_doubt
 
     def _read_on(self) -> None:
-        low = len(self._fresh) < self._limits.batch * self._limits.concurrency
+        """One chunk ahead, so that nobody waits for a reading while there is something to send."""
+        low = len(self._fresh) <= max(self._limits.chunk, self._limits.batch * self._limits.concurrency)
         if low and not self._reading and not self._all_read:
             self._reading = True
             self._commands.append(Read(self._read_to, self._limits.chunk))

@@ -6,7 +6,7 @@ its own is made only where something sets one person apart.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
@@ -66,9 +66,31 @@ class Stretch(Sequence[Row]):
 Rows = tuple[Row, ...] | Stretch
 
 
-def joined(first: Rows, second: Rows) -> Rows:
-    """Both, one after the other."""
-    return (first or second) if not (first and second) else (*first, *second)
+class Waiting:
+    """Rows in line, as they came in: a batch is cut from one stretch wherever it can be."""
+
+    def __init__(self) -> None:
+        self._parts: deque[Rows] = deque()
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self._parts)
+
+    def add(self, rows: Rows) -> None:
+        if rows:
+            self._parts.append(rows)
+
+    def take(self, most: int) -> Rows:
+        """At most so many from the front; there must be somebody."""
+        rows = self._cut(most)
+        while len(rows) < most and self._parts:
+            rows = (*rows, *self._cut(most - len(rows)))
+        return rows
+
+    def _cut(self, most: int) -> Rows:
+        part = self._parts.popleft()
+        if len(part) > most:
+            self._parts.appendleft(part[most:])
+        return part[:most]
 
 
 def keys_of(rows: Rows) -> frozenset[str]:

@@ -1,0 +1,58 @@
+"""Rows of a plan, single and in stretches: the same people either way."""
+
+from __future__ import annotations
+
+from hub.core.delivery.rows import Row, Rows, Stretch, Unanswered, Waiting, keys_of, ops_of, planned, renewed
+from hub.core.planning import Op, Reading
+from hub.sdk.contract import Person
+
+
+def reading(*positions: int, fingerprint: str = "f") -> Reading:
+    count = len(positions)
+    people = [Person(f"p{n}", f"k{n}") for n in positions]
+    ops = [Op.REMOVE if n % 5 == 0 else Op.ADD for n in positions]
+    columns = (positions, positions, ops, people, [fingerprint] * count, [True] * count, [None] * count, [""] * count)
+    return Reading((1, 1), max(positions), *columns)
+
+
+def stretch(*positions: int, fingerprint: str = "f") -> Stretch:
+    return Stretch(reading(*positions, fingerprint=fingerprint), 0, len(positions))
+
+
+def taken(*parts: Rows, batch: int) -> list[Rows]:
+    waiting = Waiting()
+    for part in parts:
+        waiting.add(part)
+    return [waiting.take(batch) for _ in range(-(-sum(map(len, parts)) // batch))]
+
+
+def test_a_stretch_is_the_rows_that_were_read() -> None:
+    part = stretch(1, 2, 3, 5)[1:]
+    assert tuple(part) == (
+        Row(2, 2, "k2", Op.ADD, "f"),
+        Row(3, 3, "k3", Op.ADD, "f"),
+        Row(5, 5, "k5", Op.REMOVE, "f"),
+    )
+    assert (part[-1], len(part), len(part[:2])) == (Row(5, 5, "k5", Op.REMOVE, "f"), 3, 2)
+    assert keys_of(part) == keys_of(tuple(part)) == {"k2", "k3", "k5"}
+    assert ops_of(part) == ops_of(tuple(part)) == {Op.ADD: 2, Op.REMOVE: 1}
+
+
+def test_a_batch_within_one_reading_stays_a_stretch_and_one_across_two_is_made_of_rows() -> None:
+    first, across, last = taken(stretch(1, 2, 3), stretch(4, 6, 7), batch=2)
+    assert isinstance(first, Stretch) and isinstance(last, Stretch)
+    assert [row.position for rows in (first, across, last) for row in rows] == [1, 2, 3, 4, 6, 7]
+
+
+def test_whoever_has_gone_meanwhile_is_left_with_the_key_alone() -> None:
+    rows = renewed(stretch(1, 2), reading(2, fingerprint="new"))
+    assert [row.fingerprint for row in rows] == ["", "new"]
+    gone = planned(rows[0], reading(2))
+    assert (gone.person, gone.allowed) == (Person("k1", "k1"), False)
+    assert planned(Row(5, 5, "k5", Op.REMOVE), reading(2)).allowed
+
+
+def test_what_was_read_anew_keeps_what_went_unanswered() -> None:
+    doubted = (Row(1, 1, "k1", Op.ADD, "old", Unanswered(1, "old")),)
+    assert renewed(doubted, reading(1, fingerprint="new")) == (Row(1, 1, "k1", Op.ADD, "new", Unanswered(1, "old")),)
+    assert isinstance(renewed(stretch(1, 2), reading(1, 2)), Stretch)
