@@ -97,12 +97,13 @@ def delivered_before(reader: Reader, request: PlanRequest) -> int:
 
 
 def forget_sync(engine: Engine, sync: int) -> None:
-    """Drop all that the data plane holds about a sync, when it is deleted."""
+    """Drop what the data plane holds about a sync that is deleted, but for whom it leaves at the vendor."""
     with engine.write() as tx:
         for table in ("plan", "outcomes"):
             tx.execute(f"DELETE FROM {table} WHERE run IN (SELECT run FROM plans WHERE sync = $sync)", {"sync": sync})
-        for table in ("plans", "delivered"):
-            tx.execute(f"DELETE FROM {table} WHERE sync = $sync", {"sync": sync})
+        tx.execute("DELETE FROM plans WHERE sync = $sync", {"sync": sync})
+        tx.execute("DELETE FROM delivered WHERE sync = $sync AND fingerprint IS NULL", {"sync": sync})
+        tx.execute("UPDATE delivered SET again = NULL WHERE sync = $sync", {"sync": sync})
 
 
 def _planned(reader: Reader, run: int) -> bool:

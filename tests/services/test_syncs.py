@@ -151,7 +151,7 @@ async def test_a_sync_with_people_delivered_asks_what_becomes_of_them(store: Sho
         await syncs.delete(hub, key, leave=True)
     assert len(store.there) == 4
     assert await hub.store.syncs.get(key) is None
-    assert hub.engine.rows("SELECT count(*) FROM delivered") == [(0,)]
+    assert hub.engine.rows("SELECT count(*) FROM delivered") == [(4,)]
 
 
 async def test_a_sync_is_emptied_then_deleted(store: Shop) -> None:

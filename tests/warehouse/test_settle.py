@@ -195,13 +195,13 @@ def test_plans_of_older_runs_go_and_what_was_refused_stays(engine: Any) -> None:
     assert refused == [(KEPT_RUNS + 2,)]
 
 
-def test_nothing_is_kept_of_a_sync_that_is_forgotten(engine: Any) -> None:
-    town(engine, "a@x")
-    deliver(engine, ASKED)
+def test_of_a_sync_that_is_forgotten_only_those_stay_whom_it_leaves_at_the_vendor(engine: Any) -> None:
+    town(engine, "a@x", "b@x")
+    deliver(engine, ASKED, b=Fate.REJECTED)
     other = replace(ASKED, run=2, sync=2)
     deliver(engine, other)
     forget_sync(engine, 1)
-    for table in ("plans", "delivered"):
-        assert engine.rows(f"SELECT DISTINCT sync FROM {table}") == [(2,)]
+    assert engine.rows("SELECT DISTINCT sync FROM plans") == [(2,)]
+    assert engine.rows("SELECT key, state FROM delivered WHERE sync = 1") == [("a@x", "present")]
     for table in ("plan", "outcomes"):
         assert engine.rows(f"SELECT DISTINCT run FROM {table}") == [(2,)]
