@@ -100,6 +100,8 @@ def _lines(block: Block, *, damaged: bool) -> pa.Table:
     columns = {name: column for name, column in block.columns.items() if name != LINE}
     if damaged:
         columns = {name: pc.replace_substring(column, DAMAGE, UNREADABLE) for name, column in columns.items()}
+    for name in block.nested.keys() & set(KINDS):
+        columns[name] = pc.if_else(block.nested[name], UNREADABLE, columns[name])
     lines = pa.table({LINE: block.line, **columns})
     if not block.blank_lines:
         return lines

@@ -31,6 +31,8 @@ class Sieve:
             blank = self._blank(columns, lacking) if lacking and not blank else blank
             self._note(lacking, f"has no {name}", name)
         for name, kind in self.shape.identifiers.items():
+            if name in self.block.nested:
+                self._note(_positions(self.block.nested[name]), "is a list or an object, and must be a text", name)
             if name in columns:
                 columns[name] = self._normalised(name, kind, columns[name])
         return self._split(columns, set(blank))

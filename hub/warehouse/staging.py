@@ -179,6 +179,7 @@ class Renaming:
             {names[name]: kinds for name, kinds in block.native.items()},
             block.rejections,
             block.blank_lines,
+            {names[name]: rows for name, rows in block.nested.items()},
         )
 
     def check_mapping(self) -> None:

@@ -13,7 +13,12 @@ from hub.core.records import TraitType
 FIGURES = "' *[+-]?(0|[1-9][0-9]{{0,14}})?([.][0-9]*)?([eE][+-]?[0-9]+)? *'"
 NUMBER = "TRY_CAST({x} AS DOUBLE)"
 IS_NUMBER = f"CASE WHEN regexp_full_match({{x}}, {FIGURES}) THEN coalesce(isfinite({NUMBER}), FALSE) ELSE FALSE END"
-NO_NUMBER = "lower(trim({x})) IN ('nan', 'inf', '-inf', '+inf', 'infinity', '-infinity')"
+# What only an exponent of three digits can reach.
+BEYOND = "' *[+-]?(0|[1-9][0-9]{{0,14}})([.][0-9]*)?[eE][+-]?[0-9]{{3,}} *'"
+NO_NUMBER = (
+    "(lower(trim({x})) IN ('nan', 'inf', '-inf', '+inf', 'infinity', '-infinity') "
+    f"OR regexp_full_match({{x}}, {BEYOND}))"
+)
 
 YEAR_MONTH_DAY = "[12][0-9]{{3}}-[0-9]{{2}}-[0-9]{{2}}"
 TIME = "[0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}([.][0-9]+)?)? ?(Z|UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?)?"

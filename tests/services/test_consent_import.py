@@ -204,6 +204,15 @@ async def test_ndjson_and_parquet_say_the_same_as_csv(hub, folder, load):
     assert counts(await import_consents(hub, table, FileFormat.PARQUET)) == (0, 1, 0)
 
 
+async def test_an_identifier_that_is_a_list_or_an_object_names_nobody(hub, folder):
+    told = {"purpose": "ads", "action": "withdraw"}
+    path = folder / "consents.ndjson"
+    path.write_text("\n".join(json.dumps({"id": one, **told}) for one in (["p1"], {"x": 1}, "[p3]", 4)))
+    report = await import_consents(hub, path, FileFormat.NDJSON)
+    assert counts(report) == (2, 0, 2)
+    assert [(one.line, one.column) for one in report.rejections] == [(1, "id"), (2, "id")]
+
+
 async def test_a_time_without_a_zone_in_parquet_is_refused_for_a_grant(hub, folder):
     table = folder / "consents.parquet"
     told = {"id": ["p1"], "purpose": ["ads"], "action": ["grant"], "source": ["form"]}

@@ -241,3 +241,25 @@ def test_columns_that_come_up_later_and_rejected_people_in_between_keep_their_ro
     engine.close()
     assert found == [(n + 1, f"p{n}", "x" if n // 10 == 3 else None) for n in range(60) if n % 7 != 3]
     assert sorted(spared) == sorted((f"p{n}",) for n in range(60) if n % 7 == 3)
+
+
+def test_an_identifier_that_is_a_list_or_an_object_is_rejected_by_line(hub: Plane) -> None:
+    rows = [{"id": ["p1"]}, {"id": {"x": 1}}, {"id": "[p3]"}, {"id": 4}, {"id": "p5", "email": ["a@example.com"]}]
+    report = hub.profiles(as_ndjson(rows), "ndjson")
+    assert [(one.line, one.column) for one in report.rejections] == [(1, "id"), (2, "id"), (5, "email")]
+    assert set(hub.people()) == {"[p3]", "4"}
+
+
+def test_an_identifier_that_is_a_list_in_parquet_is_rejected_by_line(hub: Plane, tmp_path: Path) -> None:
+    path = as_parquet(tmp_path / "t.parquet", {"id": ["p1", "p2"], "email": [["a@example.com"], None]})
+    assert [(one.line, one.column) for one in hub.profiles(path, "parquet").rejections] == [(1, "email")]
+
+    path = as_parquet(tmp_path / "t.parquet", {"id": [["p1"], ["p2"]]})
+    assert hub.profiles(path, "parquet").rejected == 2
+
+
+@pytest.mark.parametrize("odd", ["1e400", "-1e400", "NaN", "Infinity", "-Infinity"])
+def test_a_number_without_a_finite_value_is_rejected_and_its_column_stays_one_of_numbers(hub: Plane, odd: str) -> None:
+    report = hub.profiles(f'{{"id":"p1","n":1}}\n{{"id":"p2","n":{odd}}}\n', "ndjson")
+    assert [(one.line, one.column) for one in report.rejections] == [(2, "n")]
+    assert hub.person("p1")["n"] == 1

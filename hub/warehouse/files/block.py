@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -39,13 +39,15 @@ class Native(StrEnum):
 class Block:
     """Some rows. `line` and `columns` (each text) are of one length: null where the row lacks the column, `''` where
     it is empty or null. `rejections` are of rows that could not be read at all. Under `blank_lines` a row with nothing
-    in any cell is an empty line of the file, and no row."""
+    in any cell is an empty line of the file, and no row. `nested` says of the columns that hold lists or objects in
+    which rows they do."""
 
     line: pa.Array
     columns: dict[str, pa.Array]
     native: dict[str, frozenset[Native]] = field(default_factory=dict)
     rejections: tuple[Rejection, ...] = ()
     blank_lines: bool = False
+    nested: Mapping[str, pa.Array] = field(default_factory=dict)
 
 
 class FileReader(Protocol):

@@ -22,6 +22,8 @@ NATIVE = {
     "{": Native.OTHER,
 }
 
+NESTED = frozenset({Native.LIST, Native.OTHER})
+
 # `json_type` fails on text that is not JSON, and only CASE keeps it from being asked.
 IS_OBJECT = "CASE WHEN json_valid(text) THEN json_type(text) = 'OBJECT' ELSE FALSE END"
 
@@ -91,7 +93,16 @@ def _block(parser: duckdb.DuckDBPyConnection) -> Block:
     table = parser.sql(f"SELECT line{values} FROM raws").to_arrow_table().combine_chunks()
     refused = tuple(Rejection(line, _reason(valid)) for line, valid in parser.execute(REFUSED).fetchall())
     columns = [column.combine_chunks() for column in table.columns]
-    return Block(columns[0], dict(zip(keys, columns[1:], strict=True)), _natives(parser, keys), refused)
+    natives = _natives(parser, keys)
+    nested = {key: _nested(parser, keys.index(key)) for key, kinds in natives.items() if kinds & NESTED}
+    return Block(columns[0], dict(zip(keys, columns[1:], strict=True)), natives, refused, nested=nested)
+
+
+def _nested(parser: duckdb.DuckDBPyConnection, at: int) -> pa.Array:
+    """In which rows the value is a list or an object."""
+    raw = f"raw[{at + 1}]"
+    found = parser.sql(f"SELECT coalesce(left({raw}, 1) IN ('[', '{{'), FALSE) AS nested FROM raws").to_arrow_table()
+    return found["nested"].combine_chunks()
 
 
 def _natives(parser: duckdb.DuckDBPyConnection, keys: list[str]) -> dict[str, frozenset[Native]]:

@@ -35,7 +35,12 @@ def read_parquet(path: Path, tape: Tape) -> Iterator[Block]:
 def _block(batch: pa.RecordBatch, names: list[str], row: int) -> Block:
     columns = {name: text_of(column) for name, column in zip(names, batch.columns, strict=True)}
     native = {name: frozenset({native_of(column.type)}) for name, column in zip(names, batch.columns, strict=True)}
-    return Block(range_of(row, batch.num_rows), columns, native)
+    nested = {
+        name: column.is_valid()
+        for name, column in zip(names, batch.columns, strict=True)
+        if pa.types.is_nested(column.type)
+    }
+    return Block(range_of(row, batch.num_rows), columns, native, nested=nested)
 
 
 def native_of(kind: pa.DataType) -> Native:
