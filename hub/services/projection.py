@@ -22,14 +22,25 @@ from hub.warehouse.engine import Engine
 STRETCH = 200_000
 
 _turns: WeakKeyDictionary[Engine, asyncio.Lock] = WeakKeyDictionary()
+_looks: WeakKeyDictionary[Engine, asyncio.Task[Position]] = WeakKeyDictionary()
 
 
 async def catch_up(hub: Hub) -> Position:
     """The position of a projection that holds every entry which was in the ledger when this was called.
 
-    Where nothing is missing this costs one small read of each plane. Whoever comes while another call is catching up
-    waits for it, then looks again.
+    Where nothing is missing this costs one small read of each plane, shared by all who call at the same moment. Whoever
+    comes while another call is catching up waits for it, then looks again.
     """
+    look = _looks.get(hub.engine)
+    if look is None or look.done():
+        look = _looks[hub.engine] = asyncio.create_task(_look(hub))
+    return await asyncio.shield(look)
+
+
+async def _look(hub: Hub) -> Position:
+    # A task begins in a later round of the loop: all who have asked until now came before it, whoever comes next has
+    # one of their own.
+    del _looks[hub.engine]
     head, position = await asyncio.gather(hub.store.ledger.head(), asyncio.to_thread(consent.watermark, hub.engine))
     return position if position.watermark == head else await _in_turn(hub)
 

@@ -173,6 +173,16 @@ async def test_catching_up_at_the_head_writes_nothing(hub):
     assert await catch_up(hub) == position
 
 
+async def test_whoever_asks_after_a_decision_sees_it_though_others_asked_before(hub):
+    for rounds in range(8):
+        earlier = [asyncio.create_task(catch_up(hub)) for _ in range(3)]
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        entry = await record(hub, withdrawal(hub))
+        assert (await catch_up(hub)).watermark >= entry.seq
+        await asyncio.gather(*earlier)
+
+
 async def test_many_who_catch_up_at_once_all_get_a_position_at_the_head(hub):
     for minute in range(3):
         await record(hub, grant(hub, effective_at=hub.clock.now() - timedelta(minutes=minute)))
