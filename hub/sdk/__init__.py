@@ -1,5 +1,6 @@
 """All that a connector may import: `from hub.sdk import Connector, Capabilities, …`."""
 
+from hub.sdk.answers import Response, by_status
 from hub.sdk.config import ConnectorConfig, Url
 from hub.sdk.contract import (
     KEYS,
@@ -18,7 +19,8 @@ from hub.sdk.contract import (
 from hub.sdk.egress import EgressDenied, EgressPolicy
 from hub.sdk.errors import AuthError, ConnectorError, RefusedError, TransientError
 from hub.sdk.hooks import hookimpl
-from hub.sdk.http import Http, Response, by_status
+from hub.sdk.http import Http
+from hub.sdk.limits import DailyBudget, Gauge, Limit, PerSecond, Remaining, Window
 from hub.sdk.scrub import scrubbed
 from hub.sdk.workspace import Workspace
 
@@ -33,18 +35,24 @@ __all__ = [
     "Connector",
     "ConnectorConfig",
     "ConnectorError",
+    "DailyBudget",
     "EgressDenied",
     "EgressPolicy",
     "FieldValue",
+    "Gauge",
     "Http",
+    "Limit",
     "Outcome",
     "OutcomeKind",
+    "PerSecond",
     "Person",
     "RefusedError",
+    "Remaining",
     "Response",
     "Result",
     "TransientError",
     "Url",
+    "Window",
     "Workspace",
     "by_status",
     "hookimpl",

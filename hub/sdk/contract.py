@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
+from hub.sdk.limits import Limit
 from hub.sdk.workspace import NOWHERE, Workspace
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class Capabilities:
     `batch` is the most people in one call; `concurrency` the calls of `apply` in flight per destination.
     `replace` takes a whole audience in one run, `read_back` lists it, `erase` deletes people, `feedback` reads the
     vendor's unsubscribes, `jobs` answers later, `snapshot` wants everybody in every run.
+    `limits` are what the vendor allows, per destination; the hub waits before a call rather than go beyond them.
     `in_flight_s` is how long an unanswered request may still take effect (law L7).
     """
 
@@ -130,6 +132,7 @@ class Capabilities:
     idempotent: bool = True
     snapshot: bool = False
     in_flight_s: float = 900.0
+    limits: tuple[Limit, ...] = ()
 
 
 C = TypeVar("C", bound=BaseModel)

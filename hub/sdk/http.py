@@ -6,30 +6,26 @@ Errors name the host and the status and nothing else: no path, query, header or 
 from __future__ import annotations
 
 import asyncio
+import copy
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Protocol
 from urllib.parse import urlencode
 
 import certifi
 import httpcore
 import httpx
 import orjson
-from pydantic import BaseModel, ValidationError
 
+from hub.sdk.answers import Classifier, Response, by_status
 from hub.sdk.egress import EgressPolicy, Endpoint
-from hub.sdk.errors import AuthError, ConnectorError, RefusedError, TransientError
+from hub.sdk.errors import RefusedError, TransientError
 
-M = TypeVar("M", bound=BaseModel)
-
-LONGEST_WAIT_S = 86_400.0
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _AGENT = f"audience-hub/{version('audience-hub')}"
 
@@ -44,64 +40,12 @@ class Bounds:
     connections: int = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer, read whole. `headers` have lower-case names. Nothing of it shows in its repr."""
+class Observer(Protocol):
+    """Hears of every request and of every answer, whatever becomes of it."""
 
-    status: int
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes = field(default=b"", repr=False)
-    host: str = ""
-    received_at: datetime = field(default_factory=lambda: datetime.now(UTC), repr=False)
+    def asked(self) -> None: ...
 
-    @property
-    def ok(self) -> bool:
-        return 200 <= self.status < 300
-
-    def json(self) -> Any:
-        """The parsed body; raises TransientError where it is not JSON, since then nobody knows what happened."""
-        try:
-            return orjson.loads(self.body)
-        except orjson.JSONDecodeError:
-            raise TransientError(f"{self.host} answered {self.status} with something other than JSON") from None
-
-    def parse(self, shape: type[M]) -> M:
-        """The body as `shape`, a pydantic model of what the vendor promises; raises TransientError where it is not."""
-        try:
-            return shape.model_validate(self.json())
-        except ValidationError:
-            raise TransientError(f"{self.host} answered {self.status} with JSON of another shape") from None
-
-    def retry_after(self) -> float | None:
-        """Seconds the vendor asks to wait, from either form of Retry-After; nonsense and the past count as unsaid."""
-        said = self.headers.get("retry-after", "").strip()
-        seconds = float(said) if said.isascii() and said.isdigit() and len(said) < 20 else self._seconds_until(said)
-        return min(seconds, LONGEST_WAIT_S) if seconds is not None and seconds >= 0 else None
-
-    def _seconds_until(self, date: str) -> float | None:
-        try:
-            moment = parsedate_to_datetime(date)
-        except (ValueError, OverflowError):
-            return None
-        return (moment.replace(tzinfo=moment.tzinfo or UTC) - self.received_at).total_seconds()
-
-
-Classifier = Callable[[Response], ConnectorError | None]
-"""Reads an answer as the error for the whole batch, or as None: the connector goes on with it."""
-
-
-def by_status(response: Response) -> ConnectorError | None:
-    """What a status usually means. A connector whose vendor speaks otherwise wraps this."""
-    status, said = response.status, f"{response.host} answered {response.status}"
-    if response.ok:
-        return None
-    if status < 400:
-        return AuthError(f"{said}: redirects are not followed, give the final address")
-    if status in {401, 403}:
-        return AuthError(said)
-    if status in {408, 425, 429} or status >= 500:
-        return TransientError(said, response.retry_after() if status in {429, 503} else None)
-    return RefusedError(said, divisible=status in {400, 409, 413, 422})
+    def answered(self, response: Response) -> None: ...
 
 
 class Http:
@@ -115,6 +59,7 @@ class Http:
     ) -> None:
         self.policy = policy
         self.bounds = bounds or Bounds()
+        self._observer: Observer | None = None
         self._client = httpx.AsyncClient(
             transport=_Transport(policy, self.bounds, tls or _trusting_the_usual()),
             timeout=httpx.Timeout(self.bounds.total_s, connect=self.bounds.connect_s),
@@ -123,6 +68,12 @@ class Http:
             follow_redirects=False,
             trust_env=False,
         )
+
+    def watched_by(self, observer: Observer) -> Http:
+        """The same client, telling of the requests that are made through what this returns."""
+        watched = copy.copy(self)
+        watched._observer = observer
+        return watched
 
     async def __aenter__(self) -> Http:
         return self
@@ -153,7 +104,11 @@ class Http:
         endpoint = self.policy.check_url(_with_query(url, params))
         body, typed = (_packed(json), {"content-type": "application/json"}) if json is not None else (content, {})
         request = self._built(method, endpoint, body, {**typed, **(headers or {})})
+        if self._observer:
+            self._observer.asked()
         response = await self._exchange(request, endpoint, httpx.BasicAuth(*auth) if auth else None)
+        if self._observer:
+            self._observer.answered(response)
         if error := classify(response):
             raise error
         return response

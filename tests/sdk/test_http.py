@@ -302,16 +302,70 @@ def answering(status: int, **headers: str) -> ConnectorError | None:
 @pytest.mark.parametrize(
     ("said", "seconds"),
     [
-        ("7", 7.0), ("0", 0.0), (" 12 ", 12.0), ("Thu, 01 Jan 2026 00:01:40 GMT", 100.0), ("1000000000000", 86_400.0),
+        # seconds
+        ("7", 7.0), ("0", 0.0), (" 12 ", 12.0), ("1.5", 1.5), ("1000000000000", 86_400.0), ("86401", 86_400.0),
+        # a date, in each form that HTTP has had
+        ("Thu, 01 Jan 2026 00:01:40 GMT", 100.0), ("Thursday, 01-Jan-26 00:01:40 GMT", 100.0),
+        ("Thu Jan  1 00:01:40 2026", 100.0), ("Thu, 01 Jan 2026 01:01:40 +0100", 100.0),
         ("Fri, 01 Jan 2100 00:00:00 GMT", 86_400.0),
-        ("Wed, 31 Dec 2025 23:00:00 GMT", None), ("-5", None), ("soon", None),
-        ("", None), ("1.5", None), ("٣", None), ("9" * 400, None), ("Thu, 99 Foo", None),
+        # the past, and nonsense
+        ("Wed, 31 Dec 2025 23:00:00 GMT", None), ("-5", None), ("soon", None), ("", None), ("٣", None),
+        ("9" * 400, None), ("Thu, 99 Foo", None), ("NaN", None), ("inf", None), ("1e3", None), ("0x10", None),
+        ("1.", None), ("7s", None), ("7, 8", None), ("+7", None), ("Fri, 01 Jan 99999 00:00:00 GMT", None),
     ],
 )  # fmt: skip
 def test_a_wait_is_read_in_both_forms_and_nonsense_counts_as_unsaid(said: str, seconds: float | None) -> None:
     for status in (429, 503):
         error = answering(status, retry_after=said)
         assert isinstance(error, TransientError) and error.retry_after == seconds
+
+
+NEW_YEAR = 1_767_225_600  # 2026-01-01T00:00:00Z
+
+
+@pytest.mark.parametrize(
+    ("header", "said", "seconds"),
+    [
+        ("x-ratelimit-reset", "30", 30.0),  # Braze: seconds
+        ("x-ratelimit-reset", str(NEW_YEAR + 45), 45.0),  # SendGrid: an instant
+        ("x-ratelimit-reset", f"{NEW_YEAR + 45}000", 45.0),  # the same in milliseconds
+        ("x-ratelimit-reset", f"{NEW_YEAR + 10**9}", 86_400.0),
+        ("x-ratelimit-reset", str(NEW_YEAR - 5), None),
+        ("x-ratelimit-reset", "soon", None),
+        ("x-ratelimit-reset", "-3", None),
+        ("ratelimit-reset", "12", 12.0),  # Klaviyo
+        ("x-sib-ratelimit-reset", "600", 600.0),  # Brevo
+        ("x-contentful-ratelimit-reset", "1", 1.0),
+        ("x-ratelimit-retry-after", "3", 3.0),  # Braze, in the place of the others
+    ],
+)
+def test_a_throttled_answer_is_read_in_its_vendors_dialect(header: str, said: str, seconds: float | None) -> None:
+    error = answering(429, **{header: said})
+    assert isinstance(error, TransientError) and error.retry_after == seconds
+
+
+def test_retry_after_goes_before_a_reset_and_a_reset_says_nothing_of_an_outage() -> None:
+    both = answering(429, retry_after="7", x_ratelimit_reset="3600")
+    garbled = answering(429, retry_after="soon", x_ratelimit_reset="60")
+    outage = answering(503, x_ratelimit_reset="3600")
+    assert [getattr(error, "retry_after", -1) for error in (both, garbled, outage)] == [7.0, 60.0, None]
+
+
+async def test_an_observer_hears_of_every_request_and_answer_and_others_of_none() -> None:
+    heard: list[str] = []
+
+    class Ear:
+        def asked(self) -> None:
+            heard.append("asked")
+
+        def answered(self, response: Response) -> None:
+            heard.append(response.headers["x-left"])
+
+    async with serving(says(b"", "X-Left: 3", status="429 Too Many")) as server, http_to(server) as http:
+        for client in (http, http.watched_by(Ear())):
+            with pytest.raises(TransientError):
+                await client.request("GET", f"http://{server.at}/")
+    assert heard == ["asked", "3"]
 
 
 def test_a_status_becomes_what_should_happen_next() -> None:
