@@ -29,7 +29,13 @@ META = (
 OWNERS = ("catalogue", "profiles", "events", "evaluate", "consent", "plan", "outcomes", "settle")
 
 # Statements that lead from version n to n + 1, oldest first; the DDL of the owners is always the newest version.
-UPGRADES: tuple[Sequence[str], ...] = ()
+UPGRADES: tuple[Sequence[str], ...] = (
+    # Whoever was refused was never tried again; attempts counted what was asked for by hand.
+    (
+        "ALTER TABLE delivered ADD COLUMN retry_at TIMESTAMP",
+        "UPDATE delivered SET attempts = 1, retry_at = \"at\" + INTERVAL '1 hour' WHERE refused IS NOT NULL",
+    ),
+)
 
 FIRST = 1
 NEWEST = FIRST + len(UPGRADES)
@@ -37,7 +43,9 @@ NEWEST = FIRST + len(UPGRADES)
 
 def version(reader: Reader) -> int:
     """The version of the file; 0 when it has no tables yet."""
-    known = reader.rows("SELECT count(*) FROM information_schema.tables WHERE table_name = 'meta'")
+    known = reader.rows(
+        "SELECT count(*) FROM information_schema.tables WHERE table_name = 'meta' AND table_schema = current_schema()"
+    )
     return int(meta(reader, "schema")) if known[0][0] else 0
 
 

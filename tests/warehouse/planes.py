@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import pyarrow as pa
 import pytest
 
-from hub.warehouse import catalogue, consent, evaluate, outcomes, plan, profiles, settle
 from hub.warehouse.duckdb import open_duckdb
-from hub.warehouse.schema import META, create_or_upgrade
+from hub.warehouse.schema import create_or_upgrade
 from tests.postgres_server import LOCAL, answers
 from tests.warehouse.planning_model import World
 
@@ -29,86 +26,45 @@ WORLD = ("profiles", "identifiers", "consent", "memberships")
 RUNS = ("plans", "plan", "outcomes", "delivered")
 
 
-class PostgresPlane:
-    """Just enough of an engine on a live PostgreSQL to run the planner's statements there, never committed."""
-
-    dialect = "postgres"
-
-    def __init__(self, connection: Any) -> None:
-        self.connection = connection
-
-    def _ask(self, sql: str, params: dict[str, Any] | None) -> Any:
-        return self.connection.execute(re.sub(r"\$([a-z_]+\d*)", r"%(\1)s", sql), params or {})
-
-    def execute(self, sql: str, params: dict[str, Any] | None = None) -> int:
-        return int(self._ask(sql.replace(" USING COMPRESSION uncompressed", ""), params).rowcount)
-
-    def rows(self, sql: str, params: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        return list(self._ask(sql, params).fetchall())
-
-    def query(self, sql: str, params: dict[str, Any] | None = None) -> pa.Table:
-        answer = self._ask(sql, params)
-        columns = zip(*answer.fetchall(), strict=True)
-        names = [column.name for column in answer.description]
-        return (
-            pa.Table.from_arrays([pa.array(column) for column in columns], names) if answer.rowcount else pa.table({})
-        )
-
-    def load(self, name: str, rows: pa.Table) -> None:
-        kinds = {"int64": "BIGINT", "int32": "INTEGER", "string": "VARCHAR", "timestamp[us]": "TIMESTAMP"}
-        columns = ", ".join(f'"{field.name}" {kinds[str(field.type)]}' for field in rows.schema)
-        self.connection.execute(f"CREATE TEMP TABLE {name} ({columns})")
-        self.append(name, rows)
-
-    def append(self, table: str, rows: pa.Table) -> None:
-        names = ", ".join(f'"{name}"' for name in rows.column_names)
-        marks = ", ".join(["%s"] * rows.num_columns)
-        with self.connection.cursor() as cursor:
-            lines = [tuple(row.values()) for row in rows.to_pylist()]
-            cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", lines)
-
-    @contextmanager
-    def write(self) -> Iterator[PostgresPlane]:
-        yield self
-
-
 @contextmanager
 def duckdb_plane() -> Iterator[Any]:
     engine = open_duckdb(":memory:", threads=1)
     try:
-        create_or_upgrade(engine)
-        with engine.write() as tx:
-            for statement in TRAITS:
-                tx.execute(statement)
-        yield engine
+        yield with_traits(engine)
     finally:
         engine.close()
 
 
 @contextmanager
 def postgres_plane() -> Iterator[Any]:
+    """A schema of its own on a real server."""
     import psycopg
+
+    from hub.warehouse.postgres import open_postgres
 
     url = os.environ.get("HUB_TEST_POSTGRES_URL") or LOCAL
     if not answers(url):
         pytest.skip("no PostgreSQL server answers")
-    with psycopg.connect(url) as connection:
-        # Everything happens in a schema of this one transaction, which is never committed.
-        name = f"plan_{uuid4().hex}"
-        connection.execute(f"CREATE SCHEMA {name}")
-        connection.execute(f"SET LOCAL search_path TO {name}")
-        plane = PostgresPlane(connection)
-        owners = (catalogue, profiles, evaluate, consent, plan, outcomes, settle)
-        owned = [statement.replace("BLOB", "BYTEA") for owner in owners for statement in owner.DDL]
-        for statement in (*META, *owned, *TRAITS):
-            plane.execute(statement)
+    name = f"plane_{uuid4().hex}"
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute(f"CREATE SCHEMA {name}")
+        engine = open_postgres(f"{url}?options=-csearch_path%3D{name}%20-csynchronous_commit%3Doff")
         try:
-            yield plane
+            yield with_traits(engine)
         finally:
-            connection.rollback()
+            engine.close()
+            server.execute(f"DROP SCHEMA {name} CASCADE")
 
 
 PLANES = {"duckdb": duckdb_plane, "postgres": postgres_plane}
+
+
+def with_traits(engine: Any) -> Any:
+    create_or_upgrade(engine)
+    with engine.write() as tx:
+        for statement in TRAITS:
+            tx.execute(statement)
+    return engine
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from hub.core.delivery.rows import Row as Planned
-from hub.core.planning import Fate, Op, PlanRequest
+from hub.core.planning import RESTS, Fate, Op, PlanRequest
 from hub.core.records import Scope, SyncMode
 
 
@@ -56,6 +56,7 @@ class Held:
     fingerprint: object = None
     refused: object = None
     attempts: int = 0
+    retry_at: datetime | None = None
     late_until: datetime | None = None
     late_op: str | None = None
     again: str | None = None
@@ -102,8 +103,11 @@ def _wanted(world: World, request: PlanRequest, pid: int, held: Held | None) -> 
         return "withheld", "SUPPRESSED"
     if request.mode is SyncMode.REMOVE_ONLY:
         return ("unchanged", None) if held and held.state == "present" else ("withheld", "MODE")
-    if held and held.refused == payload and request.scope is not Scope.RETRY_REJECTED:
-        return "rejected", None
+    if held and held.refused == payload:
+        if held.retry_at is None:
+            return "withheld", "QUARANTINED"
+        if held.retry_at > request.now and request.scope is not Scope.RETRY_REJECTED:
+            return "rejected", None
     if held is None or held.state != "present":
         return "add", None
     due = held.again is not None and held.late_until is not None and held.late_until <= request.now
@@ -163,9 +167,8 @@ def _after(was: Held, told: Told, now: datetime, in_flight: timedelta, *, known:
     match told.fate:
         case Fate.ACCEPTED | Fate.NOOP if adds:
             again = "add" if stale else None
-            return replace(
-                was, pid=told.row.pid, state="present", fingerprint=payload, refused=None, attempts=0, again=again
-            )
+            there = replace(was, pid=told.row.pid, state="present", fingerprint=payload, again=again)
+            return replace(there, refused=None, attempts=0, retry_at=None)
         case Fate.ACCEPTED | Fate.NOOP:
             if was.late_op not in {None, "remove"}:
                 return replace(was, state="possible", attempts=0, again="remove")
@@ -177,14 +180,17 @@ def _after(was: Held, told: Told, now: datetime, in_flight: timedelta, *, known:
                 late_op = op if late_op in {None, op} else "any"
             again = "add" if adds and stale else None
             changed = replace(was, state="possible", late_until=late_until, late_op=late_op, again=again)
-            return replace(changed, pid=told.row.pid, fingerprint=payload, refused=None) if adds else changed
+            sent = replace(changed, pid=told.row.pid, fingerprint=payload, refused=None, retry_at=None)
+            return sent if adds else changed
         case Fate.REJECTED if adds:
             state = was.state if was.fingerprint is not None else "rejected"
-            return replace(was, pid=told.row.pid, state=state, refused=payload, attempts=was.attempts + 1)
+            retry_at = told.at + RESTS[was.attempts] if was.attempts < len(RESTS) else None
+            tried = replace(was, attempts=was.attempts + 1, retry_at=retry_at)
+            return replace(tried, pid=told.row.pid, state=state, refused=payload)
         case Fate.SUPPRESSED if adds:
-            return replace(was, pid=told.row.pid, state="suppressed", attempts=was.attempts + 1)
+            return replace(was, pid=told.row.pid, state="suppressed")
         case Fate.REJECTED | Fate.SUPPRESSED:
-            return replace(was, attempts=was.attempts + 1)
+            return was
     return None
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
-from uuid import uuid4
 
 import pyarrow as pa
 import pytest
@@ -21,16 +17,12 @@ from hub.core.consent import standings
 from hub.core.records import ConsentAction, ConsentEntry
 from hub.warehouse import consent
 from hub.warehouse.consent import ENTRIES, Position
-from hub.warehouse.duckdb import open_duckdb
-from tests.postgres_server import LOCAL, answers
 from tests.searching import search
+from tests.warehouse.planes import open_plane
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 SUBJECTS = [bytes([number]) * 16 for number in range(4)]
-IDENTIFIERS = (
-    "CREATE TABLE identifiers (pid BIGINT, kind VARCHAR, value VARCHAR, subject BYTEA, linked_at TIMESTAMP, seq BIGINT)"
-)
 
 days = st.integers(0, 5)
 told = st.builds(
@@ -64,66 +56,10 @@ def table(entries: list[ConsentEntry]) -> pa.Table:
     return pa.Table.from_pylist(rows, ENTRIES)
 
 
-class PostgresTransaction:
-    """Just enough of an engine's transaction on a live PostgreSQL to run the projection's statements there."""
-
-    def __init__(self, connection: Any) -> None:
-        self.connection = connection
-
-    def execute(self, sql: str, params: dict[str, Any] | None = None) -> int:
-        return self.connection.execute(re.sub(r"\$(\w+)", r"%(\1)s", sql), params or {}).rowcount
-
-    def rows(self, sql: str, params: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        return self.connection.execute(re.sub(r"\$(\w+)", r"%(\1)s", sql), params or {}).fetchall()
-
-    def load(self, name: str, rows: pa.Table) -> None:
-        kinds = {"int64": "BIGINT", "string": "VARCHAR", "binary": "BYTEA", "timestamp[us]": "TIMESTAMP"}
-        columns = ", ".join(f"{field.name} {kinds[str(field.type)]}" for field in rows.schema)
-        self.connection.execute(f"CREATE TEMP TABLE {name} ({columns})")
-        marks = ", ".join(["%s"] * len(rows.column_names))
-        with self.connection.cursor() as cursor:
-            cursor.executemany(
-                f"INSERT INTO {name} VALUES ({marks})", [tuple(row.values()) for row in rows.to_pylist()]
-            )
-
-
-@contextmanager
-def duckdb_plane() -> Iterator[Any]:
-    engine = open_duckdb(":memory:", threads=1)
-    try:
-        with engine.write() as tx:
-            yield tx
-    finally:
-        engine.close()
-
-
-@contextmanager
-def postgres_plane() -> Iterator[Any]:
-    import psycopg
-
-    url = os.environ.get("HUB_TEST_POSTGRES_URL") or LOCAL
-    if not answers(url):
-        pytest.skip("no PostgreSQL server answers")
-    with psycopg.connect(url) as connection:
-        # Everything happens in a schema of this one transaction, which is never committed.
-        name = f"consent_{uuid4().hex}"
-        connection.execute(f"CREATE SCHEMA {name}")
-        connection.execute(f"SET LOCAL search_path TO {name}")
-        try:
-            yield PostgresTransaction(connection)
-        finally:
-            connection.rollback()
-
-
-PLANES = {"duckdb": duckdb_plane, "postgres": postgres_plane}
-
-
 @pytest.fixture(params=[pytest.param("duckdb"), pytest.param("postgres", marks=pytest.mark.postgres)])
 def tx(request: pytest.FixtureRequest) -> Iterator[Any]:
-    with PLANES[request.param]() as plane:
-        for statement in (*consent.DDL, IDENTIFIERS):
-            plane.execute(statement)
-        yield plane
+    with open_plane(request.param) as plane, plane.write() as transaction:
+        yield transaction
 
 
 def empty(tx: Any) -> None:

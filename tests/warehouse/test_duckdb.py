@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 import pytest
 
 from hub.errors import ErrorCode, HubError
@@ -22,59 +21,6 @@ def engine(tmp_path: Path) -> Iterator[DuckDbEngine]:
     opened = open_duckdb(tmp_path / "hub.duckdb", memory_limit="200MB", threads=2)
     yield opened
     opened.close()
-
-
-def test_an_exception_leaves_everything_as_it_was(engine: DuckDbEngine) -> None:
-    with engine.write() as tx:
-        tx.execute("CREATE TABLE t AS SELECT 1 AS n")
-    with pytest.raises(RuntimeError), engine.write() as tx:
-        assert tx.execute("INSERT INTO t VALUES ($n)", {"n": 2}) == 1
-        raise RuntimeError
-    assert engine.rows("SELECT n FROM t") == [(1,)]
-
-
-def test_a_reader_sees_only_what_is_committed(engine: DuckDbEngine) -> None:
-    with engine.write() as tx:
-        tx.execute("CREATE TABLE t AS SELECT 1 AS n")
-    with engine.write() as tx:
-        tx.execute("UPDATE t SET n = 2")
-        assert tx.rows("SELECT n FROM t") == [(2,)]
-        assert engine.rows("SELECT n FROM t") == [(1,)]
-    assert engine.query("SELECT n FROM t").to_pylist() == [{"n": 2}]
-
-
-def test_temporary_tables_go_with_their_transaction(engine: DuckDbEngine) -> None:
-    with engine.write() as tx:
-        tx.load("brought", pa.table({"a": [1], "b": ["x"]}))
-        tx.append("brought", pa.table({"b": ["y"]}))
-        assert tx.rows("SELECT a, b FROM brought ORDER BY b") == [(1, "x"), (None, "y")]
-    with pytest.raises(duckdb.CatalogException):
-        engine.rows("SELECT * FROM brought")
-
-
-def test_writers_take_turns(engine: DuckDbEngine) -> None:
-    with engine.write() as tx:
-        tx.execute("CREATE TABLE t AS SELECT 0 AS n")
-
-    def add() -> None:
-        for _ in range(10):
-            with engine.write() as tx:
-                tx.execute("UPDATE t SET n = n + 1")
-
-    threads = [threading.Thread(target=add) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert engine.rows("SELECT n FROM t") == [(40,)]
-
-
-def test_a_stream_may_be_left_early(engine: DuckDbEngine) -> None:
-    with engine.stream("SELECT range AS n FROM range(1000000) WHERE range >= $from", {"from": 1}, rows=1000) as batches:
-        assert next(batches).num_rows <= 2048
-    with engine.stream("SELECT range AS n FROM range(5000)") as batches:
-        assert sum(batch.num_rows for batch in batches) == 5000
-    assert engine.rows("SELECT 1") == [(1,)]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +81,26 @@ def test_an_older_file_gets_the_upgrades_it_lacks_in_order(
     assert engine.rows("SELECT more FROM profiles") == []
 
 
+def test_whoever_an_older_file_holds_as_refused_is_tried_again_from_an_hour_after(engine: DuckDbEngine) -> None:
+    schema.create_or_upgrade(engine)
+    columns = engine.rows("SELECT column_name FROM information_schema.columns WHERE table_name = 'delivered'")
+    with engine.write() as tx:
+        tx.execute("ALTER TABLE delivered DROP COLUMN retry_at")
+        for key, refused in (("a", "x"), ("b", None)):
+            tx.execute(
+                "INSERT INTO delivered VALUES (1, 'vip', $key, 1, 'p1', NULL, $refused, 'rejected', 'why', 7, "
+                "TIMESTAMP '2026-01-01 10:00', 1, NULL, NULL, NULL)",
+                {"key": key, "refused": refused},
+            )
+        schema.set_meta(tx, "schema", "1")
+    assert schema.create_or_upgrade(engine) == schema.NEWEST
+    assert engine.rows("SELECT column_name FROM information_schema.columns WHERE table_name = 'delivered'") == columns
+    assert engine.rows("SELECT key, attempts, retry_at FROM delivered ORDER BY key") == [
+        ("a", 1, datetime(2026, 1, 1, 11)),
+        ("b", 7, None),
+    ]
+
+
 def test_a_file_from_a_newer_hub_is_refused(engine: DuckDbEngine) -> None:
     schema.create_or_upgrade(engine)
     with engine.write() as tx:
@@ -142,9 +108,3 @@ def test_a_file_from_a_newer_hub_is_refused(engine: DuckDbEngine) -> None:
     with pytest.raises(HubError, match="newer") as refusal:
         schema.create_or_upgrade(engine)
     assert refusal.value.code is ErrorCode.UNSUPPORTED
-
-
-def test_no_number_is_given_out_twice(engine: DuckDbEngine) -> None:
-    schema.create_or_upgrade(engine)
-    with engine.write() as tx:
-        assert [schema.take_numbers(tx, "next_pid", count) for count in (3, 0, 2)] == [1, 4, 4]

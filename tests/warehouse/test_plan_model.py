@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hub.core.delivery.messages import Verdict
 from hub.core.delivery.rows import Row
-from hub.core.planning import Fate, Op, PlanRequest, PlanSummary
+from hub.core.planning import RESTS, Fate, Op, PlanRequest, PlanSummary
 from hub.core.records import Lens, Scope, SyncMode
 from hub.warehouse.decision import mapping
 from hub.warehouse.outcomes import append_outcomes, progress, withheld
@@ -58,7 +58,7 @@ rounds = st.fixed_dictionaries(
         "world": worlds,
         "scope": scopes,
         "resend": st.sampled_from([False, False, True]),
-        "hours": st.integers(0, 3),
+        "hours": st.sampled_from([0, 0, 1, 1, 2, 3, 24, 72]),
         "lines": st.lists(lines, max_size=8),
         "folds": st.booleans(),
     }
@@ -67,6 +67,10 @@ syncs = st.tuples(
     st.sampled_from(["email", "external_id"]),
     st.sampled_from([("ads",), ("ads", "news")]),
     st.sampled_from([SyncMode.MIRROR, SyncMode.MIRROR, SyncMode.ADD_ONLY, SyncMode.REMOVE_ONLY, SyncMode.REPLACE]),
+)
+# How often in a row somebody had been refused before the first round, and with which values: a long history in short.
+pasts = st.dictionaries(
+    st.integers(0, 2), st.tuples(st.integers(1, len(RESTS) + 1), st.tuples(emails, st.sampled_from([None, 1.5, 2.5])))
 )
 
 
@@ -88,13 +92,15 @@ def printed(request: PlanRequest, payload: Any) -> str | None:
     return md5((mapping(request) + texts).encode()).hexdigest()
 
 
-@given(sync=syncs, told=st.lists(rounds, min_size=1, max_size=4))
+@given(sync=syncs, past=pasts, told=st.lists(rounds, min_size=1, max_size=4))
 @search(12, suppress_health_check=list(HealthCheck))
-def test_the_sets_say_what_one_at_a_time_says(engine: Any, sync: Any, told: list[dict[str, Any]]) -> None:
+def test_the_sets_say_what_one_at_a_time_says(
+    engine: Any, sync: Any, past: dict[int, Any], told: list[dict[str, Any]]
+) -> None:
     empty(engine, *RUNS)
-    held: Ledger = {}
     now = START
     request = request_of(*sync)
+    held = refused_before(engine, past, request)
     for run, turn in enumerate(told, 1):
         now += turn["hours"] * HOUR
         write_world(engine, turn["world"], START)
@@ -103,6 +109,25 @@ def test_the_sets_say_what_one_at_a_time_says(engine: Any, sync: Any, told: list
     world = told[-1]["world"]
     if not any(one.late_until for one in held.values()):
         quiet(engine, world, held, replace(request, run=len(told) + 1, scope=Scope.ALL, resend=False))
+
+
+def refused_before(engine: Any, past: dict[int, Any], request: PlanRequest) -> Ledger:
+    held: Ledger = {}
+    for place, (times, payload) in past.items():
+        retry_at = START + RESTS[times - 1] if times <= len(RESTS) else None
+        key = EMAILS[place] if request.key == "email" else f"p{PIDS[place]}"
+        held[key] = Held(PIDS[place], "rejected", refused=payload, attempts=times, retry_at=retry_at)
+        who = {"key": key, "pid": PIDS[place], "id": f"p{PIDS[place]}", "at": naive(START)}
+        was = {"refused": printed(request, payload), "attempts": times, "retry_at": naive(retry_at)}
+        with engine.write() as tx:
+            tx.execute(_REFUSED, {**who, **was})
+    return held
+
+
+_REFUSED = (
+    'INSERT INTO delivered (sync, audience, key, pid, external_id, refused, state, attempts, "at", run, retry_at) '
+    "VALUES (1, 'vip', $key, $pid, $id, $refused, 'rejected', $attempts, $at, 0, $retry_at)"
+)
 
 
 def play(
@@ -191,9 +216,9 @@ def written(engine: Any, run: int) -> Counter[model.Row]:
 
 def in_text(one: Held, request: PlanRequest) -> tuple[Any, ...]:
     prints = printed(request, one.fingerprint), printed(request, one.refused)
-    return one.pid, one.state, *prints, one.attempts, naive(one.late_until), one.late_op, one.again
+    return one.pid, one.state, *prints, one.attempts, naive(one.late_until), one.late_op, one.again, naive(one.retry_at)
 
 
 def delivered(engine: Any) -> dict[str, tuple[Any, ...]]:
-    columns = "key, pid, state, fingerprint, refused, attempts, late_until, late_op, again"
+    columns = "key, pid, state, fingerprint, refused, attempts, late_until, late_op, again, retry_at"
     return {key: tuple(rest) for key, *rest in engine.rows(f"SELECT {columns} FROM delivered")}

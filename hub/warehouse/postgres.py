@@ -1,0 +1,214 @@
+"""The shared engine: a schema of a PostgreSQL server, which any number of processes work on.
+
+One writer at a time, as the engine promises, across all of them: a writing transaction holds an advisory lock to its
+end. Rows come in as CSV, which Arrow writes and COPY reads.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pyarrow.csv
+from psycopg.adapt import Loader
+from psycopg.sql import SQL, Composed, Identifier
+from psycopg.types.numeric import Int8Dumper
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from hub.errors import ErrorCode, refuse
+from hub.warehouse.engine import Params
+
+NOTHING: Mapping[str, Any] = {}
+# Any number will do, as long as every hub uses it: "hub" in ASCII.
+WRITER = 0x687562
+CONNECTIONS, WAIT_S = 16, 30.0
+# Timestamps are UTC-naive everywhere; casts from text with an offset go through this zone.
+SESSION = "-c TimeZone=UTC -c client_min_messages=warning"
+PLAIN_CSV = pyarrow.csv.WriteOptions(include_header=False)
+
+ARROW = {
+    16: pa.bool_(),
+    17: pa.binary(),
+    20: pa.int64(),
+    21: pa.int16(),
+    23: pa.int32(),
+    25: pa.string(),
+    701: pa.float64(),
+    1043: pa.string(),
+    1114: pa.timestamp("us"),
+}
+BYTES = (pa.binary(), pa.binary(16))
+SQL_TYPES = {
+    pa.bool_(): "BOOLEAN",
+    pa.binary(): "BYTEA",
+    pa.binary(16): "BYTEA",
+    pa.int16(): "SMALLINT",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.string(): "VARCHAR",
+    pa.float64(): "DOUBLE PRECISION",
+    pa.timestamp("us"): "TIMESTAMP",
+    pa.null(): "VARCHAR",
+}
+
+
+class Number(Loader):
+    """Sums of whole numbers are numeric: whole again, as the embedded engine has them."""
+
+    def load(self, data: Any) -> int | float:
+        text = bytes(data).decode()
+        return float(text) if "." in text or "N" in text else int(text)
+
+
+def open_postgres(url: str) -> PostgresEngine:
+    """Connect to the server; raises UNSUPPORTED when the URL is not understood or nothing answers there."""
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    settings = _settings(url)
+    pool = ConnectionPool(url, min_size=1, max_size=CONNECTIONS, open=False, kwargs=settings, configure=_configure)
+    try:
+        pool.open(wait=True, timeout=WAIT_S)
+    except (psycopg.Error, PoolTimeout):
+        pool.close()
+        message = "No PostgreSQL answers there: start it, or correct the address, the user and the password."
+        raise refuse(ErrorCode.UNSUPPORTED, message, "HUB_WAREHOUSE_URL") from None
+    return PostgresEngine(pool)
+
+
+def _configure(connection: psycopg.Connection[Any]) -> None:
+    connection.adapters.register_loader("numeric", Number)
+    # Else a number would be of the smallest type that holds it, and a function of several types ambiguous.
+    connection.adapters.register_dumper(int, Int8Dumper)
+
+
+def _settings(url: str) -> dict[str, Any]:
+    given = psycopg.conninfo.conninfo_to_dict(url).get("options")
+    # A trait adds a column to a table, after which a prepared statement on it fails.
+    return {"autocommit": True, "prepare_threshold": None, "options": f"{given or ''} {SESSION}"}
+
+
+class PostgresReader:
+    """Reads on a connection of its own per call, so that any number of threads may ask at once."""
+
+    dialect = "postgres"
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self._pool = pool
+
+    @contextmanager
+    def _asking(self) -> Iterator[psycopg.Connection[Any]]:
+        with self._pool.connection() as connection:
+            yield connection
+
+    def query(self, sql: str, params: Params = NOTHING) -> pa.Table:
+        with self._asking() as connection:
+            return _arrow(_executed(connection, sql, params))
+
+    def rows(self, sql: str, params: Params = NOTHING) -> list[tuple[Any, ...]]:
+        with self._asking() as connection:
+            return _executed(connection, sql, params).fetchall()
+
+
+class PostgresTransaction(PostgresReader):
+    """The writer's connection; its temporary tables go with the transaction."""
+
+    def __init__(self, pool: ConnectionPool[Any], connection: psycopg.Connection[Any]) -> None:
+        super().__init__(pool)
+        self._connection = connection
+
+    @contextmanager
+    def _asking(self) -> Iterator[psycopg.Connection[Any]]:
+        yield self._connection
+
+    def execute(self, sql: str, params: Params = NOTHING) -> int:
+        return max(_executed(self._connection, sql, params).rowcount, 0)
+
+    def load(self, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:
+        columns = [SQL("{} " + SQL_TYPES[field.type]).format(Identifier(field.name)) for field in rows.schema]
+        make = SQL("CREATE TEMP TABLE {} ({}) ON COMMIT DROP")
+        self._connection.execute(SQL("DROP TABLE IF EXISTS {}").format(Identifier("pg_temp", name)))
+        self._connection.execute(make.format(Identifier(name), SQL(", ").join(columns)))
+        self.append(name, rows)
+
+    def append(self, table: str, rows: pa.Table | pa.RecordBatchReader) -> None:
+        with self._connection.cursor().copy(_copy_into(table, rows.schema.names)) as copy:
+            for batch in rows.to_batches() if isinstance(rows, pa.Table) else rows:
+                copy.write(_csv(batch))
+
+
+class PostgresEngine(PostgresReader):
+    @contextmanager
+    def stream(self, sql: str, params: Params = NOTHING, rows: int = 10_000) -> Iterator[Iterator[pa.RecordBatch]]:
+        with self._asking() as connection, connection.transaction(), connection.cursor("stream") as cursor:
+            cursor.execute(*_spelled(sql, params))
+            yield _batches(cursor, rows)
+
+    @contextmanager
+    def write(self) -> Iterator[PostgresTransaction]:
+        with self._asking() as connection, connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (WRITER,))
+            yield PostgresTransaction(self._pool, connection)
+
+    @contextmanager
+    def rehearse(self) -> Iterator[PostgresTransaction]:
+        with self._asking() as connection, connection.transaction(force_rollback=True):
+            yield PostgresTransaction(self._pool, connection)
+
+    def copy_to(self, target: Path, meanwhile: Callable[[], None]) -> None:  # noqa: ARG002 - it has its own tools
+        """Raises UNSUPPORTED."""
+        message = "A data plane on PostgreSQL is backed up with pg_dump, together with the control plane."
+        raise refuse(ErrorCode.UNSUPPORTED, message, "HUB_WAREHOUSE_URL")
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+def _executed(connection: psycopg.Connection[Any], sql: str, params: Params) -> psycopg.Cursor[Any]:
+    return connection.execute(*_spelled(sql, params))
+
+
+def _spelled(sql: str, params: Params) -> tuple[bytes, dict[str, Any] | None]:
+    """As PostgreSQL and its driver write it: types by their names here, parameters as `%(name)s`."""
+    if sql.lstrip().startswith(("CREATE", "ALTER")):
+        sql = sql.replace(" USING COMPRESSION uncompressed", "").replace("BLOB", "BYTEA")
+        sql = re.sub(r"\bDOUBLE\b(?! PRECISION)", "DOUBLE PRECISION", sql)
+    if not params:
+        return sql.encode(), None
+    return re.sub(r"\$([a-z_]+\d*)", r"%(\1)s", sql.replace("%", "%%")).encode(), dict(params)
+
+
+def _arrow(cursor: psycopg.Cursor[Any]) -> pa.Table:
+    described = cursor.description or []
+    columns = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(described)
+    arrays = [pa.array(column, ARROW.get(one.type_code)) for one, column in zip(described, columns, strict=True)]
+    return pa.Table.from_arrays(arrays, [one.name for one in described])
+
+
+def _batches(cursor: Any, rows: int) -> Iterator[pa.RecordBatch]:
+    names = [(one.name, ARROW.get(one.type_code)) for one in cursor.description]
+    while found := cursor.fetchmany(rows):
+        arrays = [pa.array(column, kind) for column, (_, kind) in zip(zip(*found, strict=True), names, strict=True)]
+        yield pa.RecordBatch.from_arrays(arrays, [name for name, _ in names])
+
+
+def _copy_into(table: str, columns: Sequence[str]) -> Composed:
+    names = SQL(", ").join(map(Identifier, columns))
+    return SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(Identifier(table), names)
+
+
+def _csv(batch: pa.RecordBatch) -> bytes:
+    """Text is quoted and a missing value is not, which is how COPY tells them apart."""
+    written = io.BytesIO()
+    arrays = [_in_hex(column) if column.type in BYTES else column for column in batch.columns]
+    pyarrow.csv.write_csv(pa.RecordBatch.from_arrays(arrays, batch.schema.names), written, PLAIN_CSV)
+    return written.getvalue()
+
+
+def _in_hex(column: pa.Array) -> pa.Array:
+    return pa.array([None if value is None else "\\x" + value.hex() for value in column.to_pylist()], pa.string())
