@@ -69,7 +69,7 @@ worded(
     HELD_OUT="Kept out on purpose, by a control group or a pilot.",
     BELOW_FLOOR="The audience is too small to be sent.",
     MODE="The sync's mode adds nobody.",
-    QUARANTINED="Rejected so often that it is no longer tried.",
+    QUARANTINED="Rejected so often that the same values are not tried again; `quarantineRelease` lets the person out.",
     SHARED_IDENTIFIER="Shares the identifier with somebody who is sent instead, or who may not be sent.",
 )
 worded(

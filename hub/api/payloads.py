@@ -55,6 +55,13 @@ class SyncPayload:
     errors: list[UserError] = says(WRONG, default_factory=list)
 
 
+@strawberry.type(description="Answer of `quarantineRelease`.")
+class QuarantinePayload:
+    sync: Sync | None = says("The sync; null when nothing was done.", default=None)
+    released: int | None = says("How many are tried again; null when nothing was done.", default=None)
+    errors: list[UserError] = says(WRONG, default_factory=list)
+
+
 @strawberry.type(description="Answer of a mutation of a run.")
 class RunPayload:
     run: Run | None = says("The run as it stands now; null when nothing was done.", default=None)

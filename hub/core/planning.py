@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "EXTERNAL_ID",
+    "RESTS",
     "Fate",
     "Left",
     "Op",
@@ -34,6 +36,9 @@ __all__ = [
 ]
 
 EXTERNAL_ID = "external_id"
+RESTS = (timedelta(hours=1), timedelta(hours=4), timedelta(days=1), timedelta(days=3))
+"""How long the same values of somebody whom the vendor refused rest before they are tried again, by how often in a row
+it was; whom it refuses once more after the last rest is quarantined."""
 
 
 class Op(StrEnum):
@@ -103,7 +108,8 @@ class PlanRequest:
 
 @dataclass(frozen=True, slots=True)
 class PlanSummary:
-    """A plan in numbers. `rejected` are members whom the vendor refused before with the very payload they have now;
+    """A plan in numbers. `rejected` are members whom the vendor refused before with the very payload they have now,
+    and whose rest is not over;
     `leavers` are all planned removes, of which `moved` lose an old key while the person stays, and `withdrawn` may no
     longer be sent. `delivered_before` counts the keys that may be at the vendor."""
 

@@ -4,10 +4,10 @@ A member who is there already, just so, is the one case that gives no row: whoev
 
 A run writes what it says and a preview only counts it, so that the two never disagree. Reasons for withholding, the
 first that holds: NO_CONSENT (the member's own), NO_IDENTIFIER, SHARED_IDENTIFIER (another holder of the same key may
-not be sent, or stands for all of them), SUPPRESSED (the vendor's word), MODE.
+not be sent, or stands for all of them), SUPPRESSED (the vendor's word), MODE, QUARANTINED.
 
-Columns: pid, external_id, key, op, reason, allowed_until, shared. `op` is one of `Op`,
-`rejected` (refused before with the very same payload) or `withheld`. `shared`: other profiles hold the key as well.
+Columns: pid, external_id, key, op, reason, allowed_until, shared. `op` is one of `Op`, `rejected` (refused before with
+the very same payload, which rests) or `withheld`. `shared`: other profiles hold the key as well.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from hub.core.planning import EXTERNAL_ID, PlanRequest
-from hub.core.records import Scope, SyncMode
+from hub.core.records import Scope, SyncMode, WithheldReason
 from hub.warehouse.engine import Reader
 
 
@@ -41,6 +41,7 @@ def decision(reader: Reader, request: PlanRequest) -> Statement:
         sharers=_SHARERS if shared else _NO_SHARERS,
         barred=_BARRED if shared else _NO_BARRED,
         member=_member(request),
+        otherwise=WithheldReason.MODE if request.mode is SyncMode.REMOVE_ONLY else WithheldReason.QUARANTINED,
         reason=_reason(request),
         gone=_gone(request),
     )
@@ -123,7 +124,10 @@ def _member(request: PlanRequest) -> str:
     """What is to be done about a member who may be sent: `payload` is theirs now, `held_payload` the one there."""
     if request.mode is SyncMode.REMOVE_ONLY:
         return "WHEN state = 'present' THEN 'unchanged' ELSE 'withheld'"
-    refused = "" if request.scope is Scope.RETRY_REJECTED else "WHEN refused = payload THEN 'rejected'"
+    resting = (
+        "" if request.scope is Scope.RETRY_REJECTED else "WHEN refused = payload AND retry_at > $now THEN 'rejected'"
+    )
+    refused = f"WHEN refused = payload AND retry_at IS NULL THEN 'withheld' {resting}"
     unchanged = "keep" if request.resend or request.mode is SyncMode.REPLACE else "unchanged"
     same = "held_payload = payload AND held_pid = pid AND (again IS NULL OR late_until > $now)"
     return (
@@ -152,7 +156,8 @@ def _gone(request: PlanRequest) -> str:
 # add may still land waits for that add's deadline (`again`), then is removed once more.
 _DECISION = """
 WITH allowed AS ({allowed}),
-held AS (SELECT key, pid, external_id, fingerprint, refused, state, late_until, again FROM delivered
+held AS (SELECT key, pid, external_id, fingerprint, refused, state, late_until, again, retry_at
+  FROM delivered
   WHERE sync = $sync AND audience = $audience {due}),
 members AS (
   SELECT p.pid, p.external_id, {key} AS key, a.pid IS NOT NULL AS allowed, a.until{traits}
@@ -166,7 +171,7 @@ wanted AS (
   FROM members c LEFT JOIN sharers s ON s.key = c.key),
 paired AS (
   SELECT w.pid, w.external_id, w.key, w.shared, w.until, w.withheld, d.key AS held_key, d.pid AS held_pid,
-    d.external_id AS held_as, d.fingerprint AS held_payload, d.refused, d.state, d.late_until, d.again,
+    d.external_id AS held_as, d.fingerprint AS held_payload, d.refused, d.state, d.late_until, d.again, d.retry_at,
     CASE WHEN w.pid IS NOT NULL AND d.key IS NOT NULL THEN {fingerprint} END AS payload
   FROM (SELECT *, CASE WHEN withheld IS NULL THEN key END AS wanted_key FROM wanted) w
   FULL OUTER JOIN held d ON d.key = w.wanted_key),
@@ -175,7 +180,7 @@ judged AS (
     CASE WHEN pid IS NULL THEN
         CASE WHEN held_payload IS NULL OR (again = 'remove' AND late_until > $now) THEN 'absent' ELSE 'gone' END
       WHEN withheld IS NOT NULL OR state = 'suppressed' THEN 'withheld' {member} END AS op,
-    coalesce(withheld, CASE WHEN state = 'suppressed' THEN 'SUPPRESSED' ELSE 'MODE' END) AS why
+    coalesce(withheld, CASE WHEN state = 'suppressed' THEN 'SUPPRESSED' ELSE '{otherwise}' END) AS why
   FROM paired) j WHERE op NOT IN ('unchanged', 'absent')),
 gone AS (SELECT held_key AS key, held_pid AS pid, held_as AS external_id FROM judged WHERE op = 'gone'),
 barred AS ({barred}),

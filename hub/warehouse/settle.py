@@ -5,7 +5,9 @@
 - `present`: acknowledged there, with the payload of `fingerprint`; `possible`: an operation went unanswered;
 - `rejected`: never taken; `suppressed`: the vendor's own word; `absent`: removed, but see `late_until`.
 
-Whatever may be there has a `fingerprint`. `refused` is the payload that the vendor refused last. Until `late_until` an
+Whatever may be there has a `fingerprint`. `refused` is the payload that the vendor refused last, `attempts` how often
+in a row it refused the person, and `retry_at` from when that very payload may be tried again: with a payload `refused`
+and no `retry_at` the person is quarantined. Until `late_until` an
 unanswered operation (`late_op`: add, remove or any) may still land; `again` is the operation to repeat once it has
 passed, because it was acknowledged while the contrary was still under way (law L7).
 """
@@ -15,7 +17,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from hub.core.planning import PlanRequest
+from hub.core.planning import RESTS, PlanRequest
 from hub.core.records import RunCounts, Scope
 from hub.warehouse.decision import is_whole, naive
 from hub.warehouse.engine import Engine, Reader, Transaction
@@ -27,7 +29,7 @@ DDL = (
     f"pid BIGINT NOT NULL, external_id {TEXT_AS_IS} NOT NULL, fingerprint {TEXT_AS_IS}, refused VARCHAR, "
     "state VARCHAR NOT NULL, "
     'reason VARCHAR, attempts INTEGER NOT NULL, "at" TIMESTAMP NOT NULL, run BIGINT NOT NULL, late_until TIMESTAMP, '
-    "late_op VARCHAR, again VARCHAR)",
+    "late_op VARCHAR, again VARCHAR, retry_at TIMESTAMP)",
 )
 
 
@@ -118,10 +120,14 @@ def _end(tx: Transaction, request: PlanRequest, audience: str, scope: Scope, now
     tx.execute("UPDATE plans SET settled_at = $now WHERE run = $run", {"now": now, "run": request.run})
 
 
+_RETRY_AT = " ".join(
+    f"WHEN {before} THEN \"at\" + INTERVAL '{rest.total_seconds():.0f} seconds'" for before, rest in enumerate(RESTS)
+)
+
 # `o` is the last word about a person in this run, `u` the last attempt that went unanswered, `d` what was known before.
 # Only a DONE add is there for sure; a DOUBTED one may be, whatever came after it.
-_FOLD = """
-INSERT INTO {into}
+_FOLD = f"""
+INSERT INTO {{into}}
 WITH fresh AS (
   SELECT "position", max(seq) AS seq, max(CASE WHEN kind = 'unknown' THEN seq END) AS doubt,
     min(CASE WHEN kind = 'unknown' THEN fingerprint END) <> max(CASE WHEN kind = 'unknown' THEN fingerprint END)
@@ -137,7 +143,8 @@ told AS (
   LEFT JOIN (SELECT * FROM outcomes WHERE run = $run AND kind = 'unknown') u ON u.seq = f.doubt),
 held AS (SELECT * FROM delivered WHERE sync = $sync AND audience = $audience),
 events AS (
-  SELECT t.*, d.key IS NOT NULL AS known, d.fingerprint AS had, d.refused AS had_refused, d.state AS was,
+  SELECT t.*, d.key IS NOT NULL AS known, d.fingerprint AS had, d.refused AS had_refused, d.retry_at AS had_retry_at,
+    d.state AS was,
     coalesce(d.attempts, 0) AS attempts, d.again AS was_again,
     CASE WHEN d.late_until > $now THEN d.late_until END AS held_until,
     CASE WHEN d.late_until > $now THEN d.late_op END AS held_op,
@@ -165,7 +172,10 @@ SELECT $sync, $audience, key, pid, external_id,
     WHEN event = 'gone' THEN CASE WHEN repeat IS NOT NULL THEN 'possible' ELSE 'absent' END
     WHEN event = 'doubted' THEN 'possible' WHEN had IS NOT NULL THEN was ELSE 'rejected' END,
   CASE WHEN event IN ('doubted', 'refused') THEN reason END,
-  CASE WHEN kind IN ('rejected', 'suppressed') THEN attempts + 1 WHEN event = 'doubted' THEN attempts ELSE 0 END,
-  "at", $run, until, CASE WHEN until IS NOT NULL THEN late END, repeat
+  CASE WHEN op = 'add' AND kind = 'rejected' THEN attempts + 1 WHEN event IN ('doubted', 'refused') THEN attempts
+    ELSE 0 END,
+  "at", $run, until, CASE WHEN until IS NOT NULL THEN late END, repeat,
+  CASE WHEN op = 'add' AND kind = 'rejected' THEN CASE attempts {_RETRY_AT} END
+    WHEN event = 'refused' OR op = 'remove' THEN had_retry_at END
 FROM judged
 """

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from hub.services.worker import Worker
+from tests.services.opened import TestClock
 from tests.web.served import Served
 
 RUN = """id cause status startedAt finishedAt failure { code message }
@@ -136,6 +137,38 @@ async def test_a_run_delivers_whom_it_may_and_accounts_for_everybody(working: Se
     states = {node["externalId"]: [told["state"] for told in node["deliveries"]] for node in after["profiles"]["nodes"]}
     assert states == {"p1": ["PRESENT"], "p2": ["PRESENT"], "p3": [], "p4": ["REJECTED"]}
     assert after["profiles"]["nodes"][0]["deliveries"][0]["run"] == {"id": found["id"]}
+
+
+async def test_who_is_refused_again_and_again_is_quarantined_and_let_out_by_hand(
+    working: Served, clock: TestClock
+) -> None:
+    for hours in (1, 4, 24, 72, 0):
+        assert (await run(working))["counts"]["rejected"] == 1
+        clock.pass_by(hours=hours)
+    found = await run(working)
+    assert (found["counts"]["rejected"], found["status"]) == (0, "SUCCEEDED")
+    assert {"reason": "QUARANTINED", "count": 1} in found["withheld"]
+    listed = """query($only: Boolean) { sync(key: "all-to-shop") { rejected(quarantined: $only) { totalCount nodes {
+        profile { externalId } reason refusals refusedAt quarantined retryAt } } } }"""
+    [person] = (await working.ask(listed, only=True))["sync"]["rejected"]["nodes"]
+    assert person == {
+        "profile": {"externalId": "p4"},
+        "reason": "refused by the script",
+        "refusals": 5,
+        "refusedAt": clock.now().isoformat(),
+        "quarantined": True,
+        "retryAt": None,
+    }
+    assert (await working.ask(listed))["sync"]["rejected"]["totalCount"] == 1
+    assert (await working.ask(listed, only=False))["sync"]["rejected"] == {"totalCount": 0, "nodes": []}
+    released = """mutation($who: String) { quarantineRelease(sync: "all-to-shop", externalId: $who) {
+        sync { key } released errors { code path } } }"""
+    nobody = {"sync": None, "released": None, "errors": [{"code": "NOT_FOUND", "path": ["externalId"]}]}
+    assert (await working.ask(released, who="p1"))["quarantineRelease"] == nobody
+    done = {"sync": {"key": "all-to-shop"}, "released": 1, "errors": []}
+    assert (await working.ask(released, who="p4"))["quarantineRelease"] == done
+    assert (await working.ask(released))["quarantineRelease"] == {**done, "released": 0}
+    assert (await run(working))["counts"]["rejected"] == 1
 
 
 async def test_a_withdrawal_is_carried_out_by_itself(working: Served) -> None:

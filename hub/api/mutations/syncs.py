@@ -8,15 +8,18 @@ import strawberry
 
 from hub.api.context import Info
 from hub.api.inputs import SyncCreateInput, SyncUpdateInput
-from hub.api.payloads import SyncPayload
+from hub.api.payloads import QuarantinePayload, SyncPayload
 from hub.api.refusals import answering, changes, told
+from hub.api.types.catalogue import within_int
 from hub.api.types.sync import Sync
-from hub.api.words import Key
+from hub.api.words import UNSET, Key, given
 from hub.core import records
-from hub.services import syncs
+from hub.services import quarantine, syncs
 
 NewSync = Annotated[SyncCreateInput, strawberry.argument(description="The sync to make.")]
 SyncChanges = Annotated[SyncUpdateInput, strawberry.argument(description="What to change.")]
+SyncKey = Annotated[str, strawberry.argument(description="The key of the sync.")]
+Released = Annotated[str | None, strawberry.argument(description="The person's external id; everyone if left out.")]
 Empty = Annotated[bool | None, strawberry.argument(description="Remove everyone who is delivered first.")]
 Leave = Annotated[bool | None, strawberry.argument(description="Leave everyone who is delivered where they are.")]
 # What null in an update means: the value a new sync would have.
@@ -52,6 +55,14 @@ class SyncMutations:
     @answering(SyncPayload)
     async def sync_delete(self, info: Info, key: Key, empty: Empty = False, leave: Leave = False) -> SyncPayload:
         return _payload(await syncs.delete(info.context.hub, key, empty=bool(empty), leave=bool(leave)))
+
+    @strawberry.mutation(
+        description="Has the next run try quarantined people again, with today's data and all their tries before them."
+    )
+    @answering(QuarantinePayload)
+    async def quarantine_release(self, info: Info, sync: SyncKey, external_id: Released = UNSET) -> QuarantinePayload:
+        record, released = await quarantine.let_out(info.context.hub, sync, given(external_id))
+        return QuarantinePayload(sync=Sync.of(record), released=within_int(released))
 
 
 def _payload(record: records.Sync) -> SyncPayload:

@@ -16,7 +16,7 @@ from hub.api.types.node import Node, UserError
 from hub.api.types.profile import Profile
 from hub.api.words import UNSET, After, First, says
 from hub.core import records
-from hub.warehouse import views
+from hub.warehouse import rejected, views
 
 if TYPE_CHECKING:
     from hub.api.types.sync import Sync
@@ -70,6 +70,34 @@ class Rejection:
         return Profile.of(self.person) if self.person else None
 
 
+@strawberry.type(
+    description="One person whom a sync's destination refused last. The same values are tried again after 1 hour, 4 "
+    "hours, 1 day and 3 days, other values with the next run; refused once more, the person is quarantined."
+)
+class RejectedPerson:
+    reason: str = says("The vendor's reason, without personal data.")
+    refusals: int = says("How often in a row the vendor refused the person, in one run each; a release begins anew.")
+    refused_at: datetime = says("When it did so last.")
+    quarantined: bool = says("Whether the same values are not tried again until `quarantineRelease`.")
+    retry_at: datetime | None = says("From when the same values are tried again; null for someone quarantined.")
+    person: strawberry.Private[views.Person | None]
+
+    @classmethod
+    def of(cls, record: rejected.RejectedPerson) -> RejectedPerson:
+        return cls(
+            reason=record.reason,
+            refusals=record.refusals,
+            refused_at=record.refused_at,
+            quarantined=record.retry_at is None,
+            retry_at=record.retry_at,
+            person=record.person,
+        )
+
+    @strawberry.field(description="The person; null once the profile is gone.")
+    def profile(self) -> Profile | None:
+        return Profile.of(self.person) if self.person else None
+
+
 @strawberry.type(description="One execution of a sync: a plan, its deliveries, its outcome.")
 class Run(Node):
     record: strawberry.Private[records.Run]
@@ -107,7 +135,7 @@ class Run(Node):
 
     @strawberry.field(
         description="Whom the vendor refused in this run, and why; then, for the newest few runs of a sync, whom it "
-        "refused before with the very same values, so that they were not tried again. As many as `rejected` and "
+        "refused before with the very same values, which rest. As many as `rejected` and "
         "`removeRejected` of the counts together."
     )
     async def rejections(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Rejection]:

@@ -18,11 +18,17 @@ from hub.api.types.purpose import Purpose
 from hub.api.types.segment import Segment
 from hub.api.words import UNSET, After, First, says
 from hub.core import records
+from hub.warehouse import rejected
 
 if TYPE_CHECKING:
-    from hub.api.types.run import Run, Withheld
+    from hub.api.types.run import RejectedPerson, Run, Withheld
 
 LazyRun = Annotated["Run", strawberry.lazy("hub.api.types.run")]
+LazyRejected = Annotated["RejectedPerson", strawberry.lazy("hub.api.types.run")]
+Quarantined = Annotated[
+    bool | None,
+    strawberry.argument(description="True for the quarantined alone, false for those who are tried again alone."),
+]
 
 
 @strawberry.type(
@@ -78,6 +84,26 @@ class Sync(Node):
     @strawberry.field(description="People the destination holds now, as far as it has acknowledged.")
     async def delivered(self, info: Info) -> int:
         return within_int(await info.context.loaders.delivered.load(self.record.id))
+
+    @strawberry.field(
+        description="Whom the destination refused last, whichever run it was in, in the order in which they became "
+        "known."
+    )
+    async def rejected(
+        self, info: Info, quarantined: Quarantined = None, first: First = UNSET, after: After = UNSET
+    ) -> Connection[LazyRejected]:
+        from hub.api.types.run import RejectedPerson
+
+        window, read = Window.of(first, after), info.context.read
+        whose = (self.record.id, self.record.audience, quarantined)
+        found = await read(rejected.rejected, *whose, window.position, window.beyond)
+        return page(
+            window,
+            found,
+            lambda person: person.pid,
+            RejectedPerson.of,
+            lambda: read(rejected.count_rejected, *whose),
+        )
 
     @strawberry.field(description="Every run, newest first.")
     async def runs(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[LazyRun]:
