@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from hub.errors import ErrorCode, HubError, Problem, refuse
+from hub.errors import ErrorCode, HubError, Problem
 
 # Found in tutorials and example files: starting with one of these would only look protected.
 KNOWN_SECRETS = frozenset({"admin", "changeme", "change-me", "example", "hub", "password", "secret", "test", "token"})
@@ -24,7 +24,7 @@ class Settings(BaseSettings):
 
     data: Path = Field(Path("data"), description="Directory of the embedded stores, keys and run files.")
     database_url: str = Field("", description="Control plane: sqlite:///PATH or postgresql://…")
-    warehouse_url: str = Field("", description="Data plane: duckdb:///PATH.")
+    warehouse_url: str = Field("", description="Data plane: duckdb:///PATH or postgresql://…")
     admin_token: SecretStr | None = Field(None, description="Bootstrap token of the admin; made at first start.")
     write_key: SecretStr | None = Field(None, description="Bootstrap key for the intake of events.")
     secret_key: SecretStr | None = Field(None, description="Seals secrets: 32 bytes, base64 or hex.")
@@ -66,18 +66,6 @@ def read_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         raise HubError(*(_problem(tuple(e["loc"]), e["msg"]) for e in error.errors(include_input=False))) from None
-
-
-def duckdb_path(url: str) -> Path:
-    """The file behind a `duckdb:///PATH` URL."""
-    scheme, _, rest = url.partition(":///")
-    if scheme != "duckdb" or not rest:
-        raise refuse(
-            ErrorCode.UNSUPPORTED,
-            "HUB_WAREHOUSE_URL must be duckdb:///PATH.",
-            "HUB_WAREHOUSE_URL",
-        )
-    return Path(rest)
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> Problem:

@@ -23,9 +23,10 @@ from hub.core.records import ConsentAction
 from hub.errors import ErrorCode, HubError, Problem, refuse
 from hub.services import projection
 from hub.services.hub import Hub, open_hub
-from hub.settings import Settings, duckdb_path
+from hub.settings import Settings
 from hub.store import NewEntry, Store, StoreError, migrate
 from hub.store.seal import Keyring, open_keyring
+from hub.warehouse.opening import duckdb_path
 
 FORMAT = 1
 MANIFEST, WAREHOUSE, DUMP = "manifest.json", "warehouse.duckdb", "control"

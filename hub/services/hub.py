@@ -13,11 +13,11 @@ from hub.core.identifiers import Pepper
 from hub.errors import ErrorCode, refuse
 from hub.plugins import Registry, load_registry
 from hub.sdk.egress import EgressPolicy
-from hub.settings import Settings, duckdb_path
+from hub.settings import Settings
 from hub.store import Store
 from hub.store.seal import Keyring, open_keyring
-from hub.warehouse.duckdb import open_duckdb
 from hub.warehouse.engine import Engine
+from hub.warehouse.opening import open_engine
 from hub.warehouse.schema import create_or_upgrade, is_keyed_by
 
 
@@ -73,7 +73,7 @@ async def open_hub(settings: Settings, clock: Clock | None = None) -> AsyncItera
 
 
 def _open_engine(settings: Settings, keys: Keyring) -> Engine:
-    engine = open_duckdb(duckdb_path(settings.warehouse), memory_limit=settings.memory_limit, threads=settings.threads)
+    engine = open_engine(settings.warehouse, memory_limit=settings.memory_limit, threads=settings.threads)
     try:
         create_or_upgrade(engine)
         if not is_keyed_by(engine, keys.mark):

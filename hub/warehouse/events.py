@@ -160,14 +160,14 @@ def _drop_known(tx: Transaction, staged: Staged) -> None:
         tx.execute(f"DELETE FROM staged WHERE {column} <> '' AND {column} IN (SELECT event_id FROM events)")
     # Equal ids have equal hashes; counting those takes a fraction of the memory that counting texts would.
     tx.execute(
-        f"CREATE TEMP TABLE doubled AS SELECT hash({column}) AS hashed FROM staged WHERE {column} <> '' "
+        f"CREATE TEMP TABLE doubled AS SELECT hub_hash({column}) AS hashed FROM staged WHERE {column} <> '' "
         "GROUP BY 1 HAVING count(*) > 1"
     )
     if tx.rows("SELECT 1 FROM doubled LIMIT 1"):
         tx.execute(
             f"DELETE FROM staged WHERE line IN (SELECT line FROM (SELECT line, "
             f"row_number() OVER (PARTITION BY {column} ORDER BY line) AS nth FROM staged "
-            f"WHERE {column} <> '' AND hash({column}) IN (SELECT hashed FROM doubled)) AS told WHERE nth > 1)"
+            f"WHERE {column} <> '' AND hub_hash({column}) IN (SELECT hashed FROM doubled)) AS told WHERE nth > 1)"
         )
 
 
@@ -177,7 +177,8 @@ def _add_strangers(tx: Transaction, staged: Staged, now: datetime, pepper: Peppe
     first = take_numbers(tx, "next_pid", staged.last_line + 1)
     tx.execute(
         f"CREATE TEMP TABLE strangers AS SELECT $first + min(s.line) AS pid, s.{person} AS external_id, "
-        f"min(s.line) AS line FROM staged s ANTI JOIN profiles p ON p.external_id = s.{person} GROUP BY s.{person}",
+        f"min(s.line) AS line FROM staged s LEFT JOIN profiles p ON p.external_id = s.{person} WHERE p.pid IS NULL "
+        f"GROUP BY s.{person}",
         {"first": first},
     )
     tx.execute(

@@ -93,8 +93,8 @@ def _ask(
 ) -> dict[tuple[Group, str], tuple[TraitType, ...]]:
     """Per group and column with any value: the guesses for which the test holds for all values, and fits one."""
     asked = [(q, guess) for q in questions for guess in q.guesses]
-    filled = [f"count(*) FILTER ({q.column} <> '')" for q in questions]
-    misses = [f"count(*) FILTER ({q.column} <> '' AND NOT {test(FORMS[guess], q.column)})" for q, guess in asked]
+    filled = [f"count(*) FILTER (WHERE {q.column} <> '')" for q in questions]
+    misses = [f"count(*) FILTER (WHERE {q.column} <> '' AND NOT {test(FORMS[guess], q.column)})" for q, guess in asked]
     fitted = [_any_fits(FORMS[guess], q.column, test) for q, guess in asked]
     by = f"GROUP BY {group}" if group else ""
     rows = reader.rows(f"SELECT {', '.join([group or 'NULL', *filled, *misses, *fitted])} FROM {source} {by}")
@@ -113,7 +113,7 @@ def _any_fits(form: Form, column: str, test: Callable[[Form, str], str]) -> str:
     # fit itself there is nothing more to ask.
     if test is not _looks_like_some or form.like_if is None:
         return "TRUE"
-    return f"coalesce(bool_or({form.fits(column)}) FILTER ({column} <> ''), FALSE)"
+    return f"coalesce(bool_or({form.fits(column)}) FILTER (WHERE {column} <> ''), FALSE)"
 
 
 def _cut(counts: Sequence[Any], first: int, second: int) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:

@@ -17,6 +17,7 @@ from hub.warehouse.engine import Transaction
 from hub.warehouse.schema import take_numbers
 from hub.warehouse.staging import Staged
 
+KIND = "CAST($kind AS VARCHAR)"
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the data plane's timestamps are UTC without a zone
 
 
@@ -53,12 +54,13 @@ def find_unheard(tx: Transaction, key: str, cells: Mapping[str, IdentifierCell],
         return
     for kind, cell in cells.items():
         asked = {"kind": kind, **subject_params(pepper)}
+        tx.execute("DROP TABLE IF EXISTS said")
         tx.execute(
-            "CREATE OR REPLACE TEMP TABLE said AS SELECT p.pid, e.line, w.key, "
-            f"e.{cell.column} AS value, w.cleared_on, {subject_sql('CAST($kind AS VARCHAR)', 'value')} AS subject "
+            "CREATE TEMP TABLE said AS SELECT p.pid, e.line, w.key, "
+            f"e.{cell.column} AS value, w.cleared_on, {subject_sql(KIND, f'e.{cell.column}', tx.dialect)} AS subject "
             f"FROM every_row e JOIN profiles p ON p.external_id = e.{key} JOIN (SELECT {key} AS key, "
-            f"coalesce(max(line) FILTER ({cell.column} = ''), 0) AS cleared_on FROM every_row GROUP BY {key}) AS w "
-            f"ON w.key = e.{key} WHERE e.{cell.column} IS NOT NULL",
+            f"coalesce(max(line) FILTER (WHERE {cell.column} = ''), 0) AS cleared_on FROM every_row GROUP BY {key}) "
+            f"AS w ON w.key = e.{key} WHERE e.{cell.column} IS NOT NULL",
             asked,
         )
         tx.execute(f"INSERT INTO unheard {_NEW_ON_THE_WAY} UNION {_GONE_ON_THE_WAY}", {"kind": kind})
@@ -79,7 +81,7 @@ def introduce(tx: Transaction, kind: str, people: str, linked_at: datetime, pepp
     first = take_numbers(tx, "next_seq", last_line + 1)
     tx.execute(
         "INSERT INTO identifiers (pid, kind, value, subject, linked_at, seq) "
-        f"SELECT pid, CAST($kind AS VARCHAR), value, {subject_sql('CAST($kind AS VARCHAR)', 'value')}, "
+        f"SELECT pid, CAST($kind AS VARCHAR), value, {subject_sql(KIND, 'value', tx.dialect)}, "
         f"CAST($linked_at AS TIMESTAMP), $first + line FROM ({people}) AS people",
         {"kind": kind, "linked_at": linked_at, "first": first, **subject_params(pepper)},
     )
@@ -89,8 +91,9 @@ def _collect(tx: Transaction, key: str, kind: str, cell: IdentifierCell) -> None
     """Put what the file says of one kind about known people into `links` and `cleared`, and all that it says of those
     it names more than once: of these every line is heard (`every_row`), not only the merged row in `staged`."""
     news = f"s.{cell.column} IS NOT NULL AND nullif(s.{cell.column}, '') IS DISTINCT FROM p.\"{cell.trait.column}\""
+    tx.execute("DROP TABLE IF EXISTS news")
     tx.execute(
-        f"CREATE OR REPLACE TEMP TABLE news AS SELECT t.pid, s.{cell.column} AS value, s.line, t.fresh FROM touched t "
+        f"CREATE TEMP TABLE news AS SELECT t.pid, s.{cell.column} AS value, s.line, t.fresh FROM touched t "
         f"JOIN staged s ON s.line = t.line JOIN profiles p ON p.pid = t.pid WHERE NOT t.fresh AND {news} "
         f"AND s.{key} NOT IN (SELECT key FROM repeated)"
     )
@@ -100,7 +103,7 @@ def _collect(tx: Transaction, key: str, kind: str, cell: IdentifierCell) -> None
     )
     tx.execute(f"INSERT INTO cleared SELECT pid, '{kind}', max(line) FROM news WHERE value = '' GROUP BY pid")
     tx.execute(
-        f"INSERT INTO links SELECT pid, '{kind}', value, max(line), any_value(fresh) FROM news WHERE value <> '' "
+        f"INSERT INTO links SELECT pid, '{kind}', value, max(line), bool_or(fresh) FROM news WHERE value <> '' "
         "GROUP BY pid, value"
     )
 
@@ -117,7 +120,7 @@ def _save(tx: Transaction, now: datetime, pepper: Pepper, last_line: int) -> Non
     tx.execute(
         "CREATE TEMP TABLE linking AS SELECT l.pid, l.kind, l.fresh, $first + l.line AS seq, "
         "CASE WHEN c.line IS NULL OR l.line > c.line THEN l.value END AS value, "
-        f"{subject_sql('l.kind', 'l.value')} AS subject "
+        f"{subject_sql('l.kind', 'l.value', tx.dialect)} AS subject "
         "FROM links l LEFT JOIN cleared c ON c.pid = l.pid AND c.kind = l.kind",
         {"first": first, **subject_params(pepper)},
     )

@@ -30,7 +30,8 @@ NOTHING: Mapping[str, Any] = {}
 WRITER = 0x687562
 CONNECTIONS, WAIT_S = 16, 30.0
 # Timestamps are UTC-naive everywhere; casts from text with an offset go through this zone.
-SESSION = "-c TimeZone=UTC -c client_min_messages=warning"
+SCHEMA = "warehouse"
+SESSION = f"-c TimeZone=UTC -c client_min_messages=warning -c search_path={SCHEMA}"
 PLAIN_CSV = pyarrow.csv.WriteOptions(include_header=False)
 
 ARROW = {
@@ -74,11 +75,19 @@ def open_postgres(url: str) -> PostgresEngine:
     pool = ConnectionPool(url, min_size=1, max_size=CONNECTIONS, open=False, kwargs=settings, configure=_configure)
     try:
         pool.open(wait=True, timeout=WAIT_S)
+        _make_schema(pool)
     except (psycopg.Error, PoolTimeout):
         pool.close()
         message = "No PostgreSQL answers there: start it, or correct the address, the user and the password."
         raise refuse(ErrorCode.UNSUPPORTED, message, "HUB_WAREHOUSE_URL") from None
     return PostgresEngine(pool)
+
+
+def _make_schema(pool: ConnectionPool[Any]) -> None:
+    """The control plane may live in the same database: the data plane keeps to a schema of its own."""
+    with pool.connection() as connection, connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (WRITER,))
+        connection.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(Identifier(SCHEMA)))
 
 
 def _configure(connection: psycopg.Connection[Any]) -> None:
@@ -88,9 +97,10 @@ def _configure(connection: psycopg.Connection[Any]) -> None:
 
 
 def _settings(url: str) -> dict[str, Any]:
+    # What the URL says comes last, and so counts.
     given = psycopg.conninfo.conninfo_to_dict(url).get("options")
     # A trait adds a column to a table, after which a prepared statement on it fails.
-    return {"autocommit": True, "prepare_threshold": None, "options": f"{given or ''} {SESSION}"}
+    return {"autocommit": True, "prepare_threshold": None, "options": f"{SESSION} {given or ''}"}
 
 
 class PostgresReader:
@@ -131,7 +141,7 @@ class PostgresTransaction(PostgresReader):
 
     def load(self, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:
         columns = [SQL("{} " + SQL_TYPES[field.type]).format(Identifier(field.name)) for field in rows.schema]
-        make = SQL("CREATE TEMP TABLE {} ({}) ON COMMIT DROP")
+        make = SQL("CREATE TEMP TABLE {} ({})")
         self._connection.execute(SQL("DROP TABLE IF EXISTS {}").format(Identifier("pg_temp", name)))
         self._connection.execute(make.format(Identifier(name), SQL(", ").join(columns)))
         self.append(name, rows)
@@ -151,14 +161,24 @@ class PostgresEngine(PostgresReader):
 
     @contextmanager
     def write(self) -> Iterator[PostgresTransaction]:
-        with self._asking() as connection, connection.transaction():
+        with self._writing() as connection, connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (WRITER,))
             yield PostgresTransaction(self._pool, connection)
 
     @contextmanager
     def rehearse(self) -> Iterator[PostgresTransaction]:
-        with self._asking() as connection, connection.transaction(force_rollback=True):
+        with self._writing() as connection, connection.transaction(force_rollback=True):
             yield PostgresTransaction(self._pool, connection)
+
+    @contextmanager
+    def _writing(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection whose temporary tables go when it is given back."""
+        with self._asking() as connection:
+            try:
+                yield connection
+            finally:
+                if not connection.broken:
+                    connection.execute("DISCARD TEMP")
 
     def copy_to(self, target: Path, meanwhile: Callable[[], None]) -> None:  # noqa: ARG002 - it has its own tools
         """Raises UNSUPPORTED."""

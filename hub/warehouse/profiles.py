@@ -92,8 +92,9 @@ def _counts(tx: Transaction, staged: Staged) -> tuple[int, int]:
     """Rows that changed something and rows that did not; all rows of one person count alike."""
     [(touched, people)] = tx.rows("SELECT (SELECT count(*) FROM touched), (SELECT count(*) FROM staged)")
     [(more_touched, more)] = tx.rows(
-        "SELECT coalesce(sum(r.rows - 1) FILTER (t.line IS NOT NULL), 0), coalesce(sum(r.rows - 1), 0) FROM repeated r "
-        f"JOIN staged s ON s.{staged.columns[EXTERNAL_ID]} = r.key LEFT JOIN touched t ON t.line = s.line"
+        "SELECT coalesce(sum(r.rows - 1) FILTER (WHERE t.line IS NOT NULL), 0), coalesce(sum(r.rows - 1), 0) "
+        f"FROM repeated r JOIN staged s ON s.{staged.columns[EXTERNAL_ID]} = r.key "
+        "LEFT JOIN touched t ON t.line = s.line"
     )
     accepted = int(touched + more_touched)
     return accepted, int(people + more) - accepted
@@ -136,8 +137,8 @@ def _drop_absent(tx: Transaction, staged: Staged, *, approve: bool) -> int:
     """Let everybody go whom a snapshot lacks; a row that was rejected still names its person."""
     named = f"SELECT {staged.columns[EXTERNAL_ID]} FROM staged UNION ALL SELECT key FROM spared"
     tx.execute(
-        f"CREATE TEMP TABLE leaving AS SELECT p.pid FROM profiles p ANTI JOIN ({named}) AS named(key) "
-        "ON named.key = p.external_id"
+        f"CREATE TEMP TABLE leaving AS SELECT p.pid FROM profiles p WHERE NOT EXISTS (SELECT 1 FROM ({named}) "
+        "AS named(key) WHERE named.key = p.external_id)"
     )
     [(leaving, total)] = tx.rows("SELECT (SELECT count(*) FROM leaving), (SELECT count(*) FROM profiles)")
     if leaving and not approve:
@@ -186,10 +187,16 @@ def _merge_repeated(tx: Transaction, staged: Staged) -> None:
     if not tx.rows("SELECT 1 FROM repeated LIMIT 1"):
         return
     tx.execute(f"DELETE FROM staged WHERE {key} IN (SELECT key FROM repeated)")
-    last = {name: "arg_max_null" if name in staged.typed else "arg_max" for name in staged.columns}
     columns = {name: column for name, column in staged.columns.items() if column != key}
-    latest = "".join(f", {last[name]}({column}, line) AS {column}" for name, column in columns.items())
-    tx.execute(f"INSERT INTO staged BY NAME SELECT max(line) AS line, {key}{latest} FROM every_row GROUP BY {key}")
+    names = "".join(f", {column}" for column in columns.values())
+    latest = "".join(f", {_last(column, typed=name in staged.typed)}" for name, column in columns.items())
+    tx.execute(f"INSERT INTO staged (line, {key}{names}) SELECT max(line), {key}{latest} FROM every_row GROUP BY {key}")
+
+
+def _last(column: str, *, typed: bool) -> str:
+    """The last line's word: null of a text says that a line had none."""
+    told = "" if typed else f" FILTER (WHERE {column} IS NOT NULL)"
+    return f"(array_agg({column} ORDER BY line DESC){told})[1]"
 
 
 def _touch(tx: Transaction, staged: Staged, cells: list[Cell]) -> None:
@@ -210,7 +217,9 @@ def _write(tx: Transaction, staged: Staged, cells: list[Cell], now: datetime) ->
     values = "".join(f", {cell.value}" for cell in cells)
     kept = "".join(f', {cell.kept_or_new} AS "{cell.trait.column}"' for cell in cells)
     told = {cell.trait.column for cell in cells}
-    silent = "".join(f', p."{column}"' for (column,) in tx.rows("SELECT column_name FROM traits") if column not in told)
+    rest = [column for (column,) in tx.rows("SELECT column_name FROM traits") if column not in told]
+    silent = "".join(f', p."{column}"' for column in rest)
+    others = "".join(f', "{column}"' for column in rest)
     tx.execute(
         "CREATE TEMP TABLE renewed AS SELECT p.pid, p.external_id, p.first_seen, CAST($now AS TIMESTAMP) AS changed_at"
         f"{kept}{silent} FROM touched t JOIN profiles p ON p.pid = t.pid JOIN staged s ON s.line = t.line "
@@ -218,7 +227,7 @@ def _write(tx: Transaction, staged: Staged, cells: list[Cell], now: datetime) ->
         {"now": now},
     )
     tx.execute("DELETE FROM profiles WHERE pid IN (SELECT pid FROM renewed)")
-    tx.execute("INSERT INTO profiles BY NAME SELECT * FROM renewed")
+    tx.execute(f"INSERT INTO profiles (pid, external_id, first_seen, changed_at{names}{others}) SELECT * FROM renewed")
     tx.execute(
         f"INSERT INTO profiles (pid, external_id, first_seen, changed_at{names}) "
         f"SELECT t.pid, s.{staged.columns[EXTERNAL_ID]}, CAST($now AS TIMESTAMP), CAST($now AS TIMESTAMP){values} "

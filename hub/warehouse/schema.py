@@ -20,6 +20,7 @@ from importlib import import_module
 
 from hub.errors import ErrorCode, refuse
 from hub.warehouse.engine import Engine, Reader, Transaction
+from hub.warehouse.values import FUNCTIONS
 
 META = (
     "CREATE TABLE meta (key VARCHAR NOT NULL, value VARCHAR NOT NULL)",
@@ -51,18 +52,20 @@ def version(reader: Reader) -> int:
 
 def create_or_upgrade(engine: Engine) -> int:
     """Bring the file to the newest version and return it; refuses a file that a newer hub has written."""
-    found = version(engine)
-    if found > NEWEST:
-        raise refuse(
-            ErrorCode.UNSUPPORTED,
-            f"The data plane has schema {found}, and this hub knows up to {NEWEST}: a newer hub has used it. "
-            "Start that version or a later one.",
-            "HUB_WAREHOUSE_URL",
-        )
-    if found < NEWEST:
-        with engine.write() as tx:
-            for statement in _newly_made() if found == 0 else _missing(found):
-                tx.execute(statement)
+    with engine.write() as tx:
+        found = version(tx)
+        if found > NEWEST:
+            raise refuse(
+                ErrorCode.UNSUPPORTED,
+                f"The data plane has schema {found}, and this hub knows up to {NEWEST}: a newer hub has used it. "
+                "Start that version or a later one.",
+                "HUB_WAREHOUSE_URL",
+            )
+        for statement in _newly_made() if found == 0 else _missing(found):
+            tx.execute(statement)
+        for statement in FUNCTIONS[engine.dialect]:
+            tx.execute(statement)
+        if found < NEWEST:
             set_meta(tx, "schema", str(NEWEST))
     return NEWEST
 

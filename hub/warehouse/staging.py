@@ -104,7 +104,7 @@ class Staged:
         """Reject by many conditions, after one pass that finds which of them hold anywhere."""
         if not tests:
             return
-        counts = ", ".join(f"count(*) FILTER ({test.condition})" for test in tests)
+        counts = ", ".join(f"count(*) FILTER (WHERE {test.condition})" for test in tests)
         for test, count in zip(tests, tx.rows(f"SELECT {counts} FROM staged")[0], strict=True):
             if count:
                 self.reject(tx, test.condition, test.reason, test.column)
@@ -143,8 +143,9 @@ def _read(
     tx: Transaction, path: Path, blocks_of: FileReader, source: Renaming, casting: Casting, progress: Progress | None
 ) -> Staged:
     staged = Staged(casting.shape)
-    tx.execute("CREATE OR REPLACE TEMP TABLE staged (line BIGINT)")
-    tx.execute("CREATE OR REPLACE TEMP TABLE spared (key VARCHAR)")
+    for name, column in (("staged", "line BIGINT"), ("spared", "key VARCHAR")):
+        tx.execute(f"DROP TABLE IF EXISTS {name}")
+        tx.execute(f"CREATE TEMP TABLE {name} ({column})")
     with closing(Tape(path)) as tape:
         with closing(blocks_of(path, tape)) as blocks:
             told = _told(_sifted(blocks, source, casting, tape), staged, tape, progress)

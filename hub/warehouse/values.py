@@ -1,6 +1,7 @@
 """What text may be read as which type, in SQL: the one place that knows what a number or a date looks like.
 
-Every expression takes a SQL expression of a text that is neither null nor empty.
+Each engine brings functions of its own under names that all share (`FUNCTIONS`); they take a text that is neither null
+nor empty, and say of one that does not fit that it does not, or nothing.
 """
 
 from __future__ import annotations
@@ -10,31 +11,60 @@ from dataclasses import dataclass
 from hub.core.records import TraitType
 
 # At most 15 digits, which a double keeps, and no leading zeros: else it is a code, not a quantity.
-FIGURES = "' *[+-]?(0|[1-9][0-9]{{0,14}})?([.][0-9]*)?([eE][+-]?[0-9]+)? *'"
-NUMBER = "TRY_CAST({x} AS DOUBLE)"
-IS_NUMBER = f"CASE WHEN regexp_full_match({{x}}, {FIGURES}) THEN coalesce(isfinite({NUMBER}), FALSE) ELSE FALSE END"
+FIGURES = " *[+-]?(0|[1-9][0-9]{0,14})?([.][0-9]*)?([eE][+-]?[0-9]+)? *"
 # What only an exponent of three digits can reach.
-BEYOND = "' *[+-]?(0|[1-9][0-9]{{0,14}})([.][0-9]*)?[eE][+-]?[0-9]{{3,}} *'"
-NO_NUMBER = (
-    "(lower(trim({x})) IN ('nan', 'inf', '-inf', '+inf', 'infinity', '-infinity') "
-    f"OR regexp_full_match({{x}}, {BEYOND}))"
-)
+BEYOND = " *[+-]?(0|[1-9][0-9]{0,14})([.][0-9]*)?[eE][+-]?[0-9]{3,} *"
+NAMED = "('nan', 'inf', '-inf', '+inf', 'infinity', '-infinity')"
+YEAR_MONTH_DAY = "[12][0-9]{3}-[0-9]{2}-[0-9]{2}"
+TIME = "[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)? ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)?"
+MOMENT = f"{YEAR_MONTH_DAY}([T ]{TIME})?"
 
-YEAR_MONTH_DAY = "[12][0-9]{{3}}-[0-9]{{2}}-[0-9]{{2}}"
-TIME = "[0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}([.][0-9]+)?)? ?(Z|UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?)?"
 # Through TIMESTAMPTZ, because a cast to TIMESTAMP would drop the offset; the session's zone is UTC.
-ZONED = "TRY_CAST({x} AS TIMESTAMPTZ)"
-INSTANT = f"make_timestamp(epoch_us({ZONED}))"
-IS_INSTANT = (
-    f"CASE WHEN regexp_full_match({{x}}, '{YEAR_MONTH_DAY}([T ]{TIME})?') THEN {ZONED} IS NOT NULL ELSE FALSE END"
-)
-LIKE_A_DATE = f"regexp_matches({{x}}, '^{YEAR_MONTH_DAY}([T ]|$)')"
+DUCKDB = {
+    "hub_number(x)": "TRY_CAST(x AS DOUBLE)",
+    "hub_is_number(x)": f"CASE WHEN regexp_full_match(x, '{FIGURES}') THEN coalesce(isfinite(TRY_CAST(x AS DOUBLE)), "
+    "FALSE) ELSE FALSE END",
+    "hub_no_number(x)": f"(lower(trim(x)) IN {NAMED} OR regexp_full_match(x, '{BEYOND}'))",
+    "hub_instant(x)": "make_timestamp(epoch_us(TRY_CAST(x AS TIMESTAMPTZ)))",
+    "hub_is_instant(x)": f"CASE WHEN regexp_full_match(x, '{MOMENT}') THEN TRY_CAST(x AS TIMESTAMPTZ) IS NOT NULL "
+    "ELSE FALSE END",
+    "hub_like_a_date(x)": f"regexp_matches(x, '^{YEAR_MONTH_DAY}([T ]|$)')",
+    "hub_texts(x)": "CASE WHEN json_valid(x) THEN json_extract_string(x, '$[*]') END",
+    "hub_is_texts(x)": "CASE WHEN left(x, 1) = '[' AND json_valid(x) "
+    "THEN len(list_filter(json_type(x, '$[*]'), lambda kind: kind <> 'VARCHAR')) = 0 ELSE FALSE END",
+    "hub_hash(x)": "hash(x)",
+}
 
-TEXTS = "CASE WHEN json_valid({x}) THEN json_extract_string({x}, '$[*]') END"
-IS_TEXTS = (
-    "CASE WHEN left({x}, 1) = '[' AND json_valid({x}) "
-    "THEN len(list_filter(json_type({x}, '$[*]'), lambda kind: kind <> 'VARCHAR')) = 0 ELSE FALSE END"
-)
+TRY = "BEGIN {asked} EXCEPTION WHEN data_exception THEN RETURN NULL; END"
+POSTGRES = {
+    "hub_number(x text) RETURNS double precision LANGUAGE plpgsql": TRY.format(
+        asked="RETURN CAST(x AS double precision);"
+    ),
+    "hub_is_number(x text) RETURNS boolean LANGUAGE sql": f"SELECT CASE WHEN x ~ '^({FIGURES})$' "
+    "THEN hub_number(x) IS NOT NULL ELSE FALSE END",
+    "hub_no_number(x text) RETURNS boolean LANGUAGE sql": f"SELECT lower(trim(x)) IN {NAMED} OR x ~ '^({BEYOND})$'",
+    "hub_instant(x text) RETURNS timestamp LANGUAGE plpgsql": TRY.format(
+        asked="RETURN CAST(x AS timestamptz) AT TIME ZONE 'UTC';"
+    ),
+    "hub_is_instant(x text) RETURNS boolean LANGUAGE sql": f"SELECT CASE WHEN x ~ '^({MOMENT})$' "
+    "THEN hub_instant(x) IS NOT NULL ELSE FALSE END",
+    "hub_like_a_date(x text) RETURNS boolean LANGUAGE sql": f"SELECT x ~ '^{YEAR_MONTH_DAY}([T ]|$)'",
+    "hub_texts(x text) RETURNS varchar[] LANGUAGE plpgsql": TRY.format(
+        asked="RETURN ARRAY(SELECT jsonb_array_elements_text(CAST(x AS jsonb)));"
+    ),
+    "hub_is_texts(x text) RETURNS boolean LANGUAGE plpgsql": TRY.format(
+        asked="RETURN left(x, 1) = '[' AND NOT EXISTS (SELECT 1 FROM jsonb_array_elements(CAST(x AS jsonb)) AS e "
+        "WHERE jsonb_typeof(e) <> 'string');"
+    ).replace("RETURN NULL", "RETURN FALSE"),
+    "hub_hash(x text) RETURNS integer LANGUAGE sql": "SELECT hashtext(x)",
+}
+
+FUNCTIONS = {
+    "duckdb": tuple(f"CREATE OR REPLACE MACRO {head} AS {body}" for head, body in DUCKDB.items()),
+    "postgres": tuple(
+        f"CREATE OR REPLACE FUNCTION {head} IMMUTABLE STRICT AS $hub${body}$hub$" for head, body in POSTGRES.items()
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +94,11 @@ FORMS = {
     form.type: form
     for form in (
         Form(TraitType.BOOLEAN, "BOOLEAN", "true or false", "lower({x}) = 'true'", "lower({x}) IN ('true', 'false')"),
-        Form(TraitType.NUMBER, "DOUBLE", "a finite number", NUMBER, IS_NUMBER, NO_NUMBER),
-        Form(TraitType.DATETIME, "TIMESTAMP", DATED, INSTANT, IS_INSTANT, LIKE_A_DATE),
-        Form(TraitType.TEXTS, "VARCHAR[]", "a JSON list of texts", TEXTS, IS_TEXTS),
+        Form(
+            TraitType.NUMBER, "DOUBLE", "a finite number", "hub_number({x})", "hub_is_number({x})", "hub_no_number({x})"
+        ),
+        Form(TraitType.DATETIME, "TIMESTAMP", DATED, "hub_instant({x})", "hub_is_instant({x})", "hub_like_a_date({x})"),
+        Form(TraitType.TEXTS, "VARCHAR[]", "a JSON list of texts", "hub_texts({x})", "hub_is_texts({x})"),
         Form(TraitType.TEXT, "VARCHAR", "text", "{x}", "TRUE"),
     )
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hub.core.identifiers import normalise, subject
 from hub.services.hub import Hub, open_hub
-from hub.settings import Settings, duckdb_path
+from hub.settings import Settings
 from tests import moulds
 from tests.postgres_server import LOCAL
 
@@ -33,11 +33,23 @@ class TestClock:
 @asynccontextmanager
 async def opened(folder: Path, clock: TestClock) -> AsyncIterator[Hub]:
     folder.mkdir(parents=True, exist_ok=True)
-    with control_plane(folder, made=True) as url:
-        settings = Settings(data=folder, database_url=url, connectors=frozenset({"sandbox"}), threads=1)
-        moulds.copy_duckdb(duckdb_path(settings.warehouse))
+    with control_plane(folder, made=True) as database, data_plane(folder) as warehouse:
+        settings = Settings(
+            data=folder, database_url=database, warehouse_url=warehouse, connectors=frozenset({"sandbox"}), threads=1
+        )
         async with open_hub(settings, clock) as hub:
             yield hub
+
+
+@contextmanager
+def data_plane(folder: Path) -> Iterator[str]:
+    """The URL of an empty data plane."""
+    if os.environ.get("HUB_TEST_WAREHOUSE") != "postgres":
+        moulds.copy_duckdb(folder / "hub.duckdb")
+        yield f"duckdb:///{folder / 'hub.duckdb'}"
+        return
+    with moulds.fresh_postgres(os.environ.get("HUB_TEST_POSTGRES_URL") or LOCAL) as url:
+        yield url
 
 
 @contextmanager

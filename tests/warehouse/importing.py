@@ -16,10 +16,9 @@ import orjson
 from hub.core.identifiers import Pepper
 from hub.core.imports import FileFormat, ImportReport
 from hub.warehouse import events, profiles, views
-from hub.warehouse.duckdb import open_duckdb
 from hub.warehouse.engine import Engine
-from hub.warehouse.schema import create_or_upgrade
 from hub.warehouse.staging import read
+from tests.warehouse.planes import open_engine
 
 PEPPER = Pepper("0a" * 11)
 NOW = datetime(2026, 5, 1, 12)
@@ -77,13 +76,9 @@ class Plane:
 
 
 @contextmanager
-def plane(folder: Path) -> Iterator[Plane]:
-    engine = open_duckdb(":memory:", threads=1)
-    create_or_upgrade(engine)
-    try:
-        yield Plane(engine, folder)
-    finally:
-        engine.close()
+def plane(folder: Path, engine: str = "duckdb") -> Iterator[Plane]:
+    with open_engine(engine) as opened:
+        yield Plane(opened, folder)
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

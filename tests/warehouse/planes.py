@@ -27,17 +27,17 @@ RUNS = ("plans", "plan", "outcomes", "delivered")
 
 
 @contextmanager
-def duckdb_plane() -> Iterator[Any]:
+def duckdb_engine() -> Iterator[Any]:
     engine = open_duckdb(":memory:", threads=1)
     try:
-        yield with_traits(engine)
+        yield engine
     finally:
         engine.close()
 
 
 @contextmanager
-def postgres_plane() -> Iterator[Any]:
-    """A schema of its own on a real server."""
+def postgres_engine() -> Iterator[Any]:
+    """On a schema of its own of a real server."""
     import psycopg
 
     from hub.warehouse.postgres import open_postgres
@@ -50,27 +50,32 @@ def postgres_plane() -> Iterator[Any]:
         server.execute(f"CREATE SCHEMA {name}")
         engine = open_postgres(f"{url}?options=-csearch_path%3D{name}%20-csynchronous_commit%3Doff")
         try:
-            yield with_traits(engine)
+            yield engine
         finally:
             engine.close()
             server.execute(f"DROP SCHEMA {name} CASCADE")
 
 
-PLANES = {"duckdb": duckdb_plane, "postgres": postgres_plane}
+ENGINES = {"duckdb": duckdb_engine, "postgres": postgres_engine}
+BOTH = [pytest.param("duckdb"), pytest.param("postgres", marks=pytest.mark.postgres)]
 
 
-def with_traits(engine: Any) -> Any:
-    create_or_upgrade(engine)
-    with engine.write() as tx:
-        for statement in TRAITS:
-            tx.execute(statement)
-    return engine
+@contextmanager
+def open_engine(name: str) -> Iterator[Any]:
+    """An engine with the hub's schema and nothing in it."""
+    with ENGINES[name]() as engine:
+        create_or_upgrade(engine)
+        yield engine
 
 
 @contextmanager
 def open_plane(name: str) -> Iterator[Any]:
-    with PLANES[name]() as plane:
-        yield plane
+    """The same with two traits."""
+    with open_engine(name) as engine:
+        with engine.write() as tx:
+            for statement in TRAITS:
+                tx.execute(statement)
+        yield engine
 
 
 def empty(engine: Any, *tables: str) -> None:

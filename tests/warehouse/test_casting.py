@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import example, given
@@ -16,6 +15,7 @@ from hub.warehouse.casting import CASTS
 from hub.warehouse.files import csv_file
 from hub.warehouse.values import FORMS
 from tests.warehouse.importing import Plane, plane
+from tests.warehouse.planes import BOTH, open_engine
 
 numbers = st.one_of(
     st.from_regex(r"\A[+-]?0{0,2}[0-9]{0,17}(\.[0-9]{0,20})?([eE][+-]?[0-9]{1,3})?\Z"),
@@ -33,17 +33,17 @@ instants = st.one_of(
 )
 
 
-@pytest.fixture(scope="module")
-def engine():
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        yield connection
+@pytest.fixture(scope="module", params=BOTH)
+def engine(request: pytest.FixtureRequest):
+    with open_engine(request.param) as opened:
+        yield opened
 
 
 def as_the_engine_reads(engine, kind: TraitType, text: str):
     form = FORMS[kind]
-    sql = f"SELECT {form.fits('x')}, CASE WHEN {form.fits('x')} THEN {form.value('x')} END FROM (SELECT $text AS x)"
-    return engine.execute(sql, {"text": text}).fetchone()
+    read = f"{form.fits('x')}, CASE WHEN {form.fits('x')} THEN {form.value('x')} END"
+    sql = f"SELECT {read} FROM (SELECT CAST($text AS VARCHAR) AS x) AS told"
+    return engine.rows(sql, {"text": text})[0]
 
 
 @given(st.lists(numbers, min_size=1, max_size=3))

@@ -18,7 +18,7 @@ from hub.core.records import ConsentAction, ConsentEntry
 from hub.warehouse import consent
 from hub.warehouse.consent import ENTRIES, Position
 from tests.searching import search
-from tests.warehouse.planes import open_plane
+from tests.warehouse.planes import BOTH, open_plane
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -56,7 +56,7 @@ def table(entries: list[ConsentEntry]) -> pa.Table:
     return pa.Table.from_pylist(rows, ENTRIES)
 
 
-@pytest.fixture(params=[pytest.param("duckdb"), pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(params=BOTH)
 def tx(request: pytest.FixtureRequest) -> Iterator[Any]:
     with open_plane(request.param) as plane, plane.write() as transaction:
         yield transaction

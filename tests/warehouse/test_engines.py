@@ -12,7 +12,7 @@ import pytest
 
 from hub.errors import ErrorCode, HubError
 from hub.warehouse import schema
-from tests.warehouse.planes import open_plane
+from tests.warehouse.planes import BOTH, open_plane
 
 COUNTED = "SELECT n FROM generate_series($first, $last) AS series(n)"
 AWKWARD = pa.table(
@@ -28,7 +28,7 @@ AWKWARD = pa.table(
 )
 
 
-@pytest.fixture(params=[pytest.param("duckdb"), pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(params=BOTH)
 def engine(request: pytest.FixtureRequest) -> Iterator[Any]:
     with open_plane(request.param) as opened:
         with opened.write() as tx:

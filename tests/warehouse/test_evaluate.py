@@ -14,7 +14,7 @@ from hub.warehouse import evaluate as memberships
 from hub.warehouse.duckdb import open_duckdb
 from hub.warehouse.evaluate import Counts, Match
 from hub.warehouse.schema import create_or_upgrade
-from tests.warehouse.planes import open_plane
+from tests.warehouse.planes import BOTH, open_plane
 
 NOON = datetime(2025, 6, 15, 12)
 LATER = NOON + timedelta(days=1)
@@ -24,7 +24,7 @@ NONE = "SELECT pid FROM profiles WHERE FALSE"
 OLD = "SELECT pid FROM profiles WHERE first_seen <= (SELECT as_of FROM clock)"
 
 
-@pytest.fixture(params=[pytest.param("duckdb"), pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(params=BOTH)
 def engine(request: pytest.FixtureRequest) -> Iterator[Any]:
     with open_plane(request.param) as opened:
         with opened.write() as tx:

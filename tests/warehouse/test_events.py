@@ -16,17 +16,18 @@ from hub.core.records import TraitType
 from hub.warehouse import catalogue, consent, events
 from tests.searching import search
 from tests.warehouse.importing import Plane, as_csv, as_ndjson, plane
+from tests.warehouse.planes import BOTH
 
 
-@pytest.fixture
-def hub(tmp_path: Path) -> Iterator[Plane]:
-    with plane(tmp_path) as opened:
+@pytest.fixture(params=BOTH)
+def hub(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Plane]:
+    with plane(tmp_path, request.param) as opened:
         yield opened
 
 
 def stored(hub: Plane) -> list[tuple[Any, ...]]:
-    sql = "SELECT p.external_id, e.ts, e.name, e.event_id FROM events e JOIN profiles p ON p.pid = e.pid ORDER BY ALL"
-    return hub.engine.rows(sql)
+    sql = "SELECT p.external_id, e.ts, e.name, e.event_id FROM events e JOIN profiles p ON p.pid = e.pid"
+    return hub.engine.rows(f"{sql} ORDER BY 1, 2, 3, 4")
 
 
 def test_an_event_belongs_to_its_person_at_its_instant(hub: Plane) -> None:

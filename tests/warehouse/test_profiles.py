@@ -19,11 +19,12 @@ from hub.errors import ErrorCode, HubError
 from hub.warehouse import catalogue, consent
 from tests.searching import search
 from tests.warehouse.importing import PEPPER, Plane, as_csv, as_ndjson, plane
+from tests.warehouse.planes import BOTH
 
 
-@pytest.fixture
-def hub(tmp_path: Path) -> Iterator[Plane]:
-    with plane(tmp_path) as opened:
+@pytest.fixture(params=BOTH)
+def hub(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Plane]:
+    with plane(tmp_path, request.param) as opened:
         yield opened
 
 

@@ -21,11 +21,12 @@ from hub.warehouse.duckdb import open_duckdb
 from hub.warehouse.files import csv_file, ndjson_file
 from tests.searching import search
 from tests.warehouse.importing import Plane, as_csv, as_ndjson, plane
+from tests.warehouse.planes import BOTH
 
 
-@pytest.fixture
-def hub(tmp_path: Path) -> Iterator[Plane]:
-    with plane(tmp_path) as opened:
+@pytest.fixture(params=BOTH)
+def hub(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Plane]:
+    with plane(tmp_path, request.param) as opened:
         yield opened
 
 
