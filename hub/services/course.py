@@ -16,12 +16,13 @@ import structlog
 from hub.core.delivery.messages import CancelRequested, DrainRequested, Ended, Finish
 from hub.core.planning import PlanRequest, PlanSummary, count, needs_approval
 from hub.core.records import Destination, Lens, Run, RunCause, RunStatus, Scope, Sync, SyncMode
-from hub.errors import ErrorCode, HubError, Problem
+from hub.errors import HubError, Problem
 from hub.failpoints import failpoint
 from hub.sdk.contract import Capabilities, Connector
 from hub.services import metrics, plans, segments, withdrawals
 from hub.services.delivery import Executor, Job, limits_for
-from hub.services.endings import Halted, failure_of, insist, status_of
+from hub.services.endings import Halted, failure_of, status_of
+from hub.services.errands import Errands
 from hub.services.hub import Hub
 from hub.services.lanes import KeysInFlight
 from hub.services.projection import catch_up
@@ -57,6 +58,7 @@ class Course:
         self._claim = claim
         self._run = claim.run
         self._executor: Executor | None = None
+        self._errands = Errands(desk.policy.delay, desk.sleep)
         self._early: CancelRequested | DrainRequested | None = None
         self._log = log.bind(run=claim.run.id, cause=claim.run.cause.value)
 
@@ -73,6 +75,7 @@ class Course:
     def _end_early(self, event: CancelRequested | DrainRequested) -> None:
         if self._early is None:
             self._early = event
+            self._errands.end(Finish(Ended.DRAINED if isinstance(event, DrainRequested) else Ended.CANCELLED))
             if self._executor:
                 self._executor.tell(event)
 
@@ -86,6 +89,7 @@ class Course:
         assert destination is not None, "the store keeps a destination while it has syncs"  # noqa: S101 - for the reader
         try:
             connector = await self._desk.vendors.connect(destination)
+            self._errands.limiter = self._desk.vendors.limiter(destination)
             plan = self._claim.plan or await self._plan(sync, connector)
         except HubError as error:
             await self._fail(error.problems[0])
@@ -175,6 +179,8 @@ class Course:
             await self._finish_at_vendor(plan, request, connector, finish)
         except Halted as halted:
             finish = halted.finish
+            if finish.ended is Ended.DRAINED:
+                return
         await self._settle(plan, destination, finish, connector.limits().in_flight_s)
 
     async def _send(
@@ -182,12 +188,13 @@ class Course:
     ) -> Finish:
         if not plan["steps"] and not _is_snapshot(request):
             return Finish(Ended.COMPLETED)
-        audience = await self._insist(lambda: connector.ensure_audience(request.audience))
-        await self._insist(lambda: connector.begin(audience, str(self._run.id), snapshot=_is_snapshot(request)))
+        desk, insist, snapshot = self._desk, self._errands.insist_unless_ended, _is_snapshot(request)
+        audience = await insist(lambda: connector.ensure_audience(request.audience))
+        await insist(lambda: connector.begin(audience, str(self._run.id), snapshot=snapshot))
         failpoint("after_begin")
         before = await self._take_over(connector) if resumed else 0
         job = Job(request, sync.key, connector, audience, plan["steps"], before)
-        self._executor = Executor(self._hub, job, self._desk.keys, self._desk.policy, self._desk.sleep)
+        self._executor = Executor(self._hub, job, desk.keys, self._errands.limiter, desk.policy, desk.sleep)
         if self._early:
             self._executor.tell(self._early)
         return await self._executor.run()
@@ -210,16 +217,13 @@ class Course:
         try:
             if snapshot and finish.ended is not Ended.COMPLETED:
                 raise Halted(finish)
-            audience = await self._insist(lambda: connector.ensure_audience(request.audience))
-            await self._insist(lambda: connector.finish(audience, str(self._run.id)))
+            audience = await self._errands.insist(lambda: connector.ensure_audience(request.audience))
+            await self._errands.insist(lambda: connector.finish(audience, str(self._run.id)))
         except Halted:
             if not await asyncio.to_thread(resume.is_settled, self._hub.engine, self._run.id):
                 await asyncio.to_thread(resume.doubt_accepted, self._hub.engine, self._run.id, self._hub.clock.now())
             raise
         failpoint("after_finish")
-
-    async def _insist(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        return await insist(call, self._desk.policy.delay, self._desk.sleep)
 
     # Settle.
 
@@ -282,8 +286,3 @@ def _is_snapshot(request: PlanRequest) -> bool:
 
 def _kept_finish(plan: dict[str, Any]) -> Finish | None:
     return Finish(Ended(plan["ended"]), plan["reason"]) if "ended" in plan else None
-
-
-GENERIC_FAILURE = Problem(
-    ErrorCode.INVALID, "The run failed for a reason inside the hub: see its log at the time the run ended."
-)

@@ -43,12 +43,12 @@ from hub.sdk.errors import ConnectorError, TransientError
 from hub.services import metrics
 from hub.services.hub import Hub
 from hub.services.lanes import KeysInFlight
+from hub.services.limiters import Limiter, places_of
 from hub.services.projection import catch_up
 from hub.services.retry import RetryPolicy
 from hub.warehouse.outcomes import append_outcomes
 from hub.warehouse.payload import read_people
 
-MOST_CONCURRENT = 8
 CHUNK = 8_000
 # The connector's own requests end long before this; it frees the slot of one that hangs otherwise.
 CALL_DEADLINE_S = 300.0
@@ -74,8 +74,7 @@ class Job:
 
 
 def limits_for(capabilities: Capabilities) -> Limits:
-    concurrency = max(1, min(capabilities.concurrency, MOST_CONCURRENT))
-    return Limits(max(1, capabilities.batch), concurrency, chunk=max(CHUNK, capabilities.batch))
+    return Limits(max(1, capabilities.batch), places_of(capabilities), chunk=max(CHUNK, capabilities.batch))
 
 
 class Executor:
@@ -86,12 +85,14 @@ class Executor:
         hub: Hub,
         job: Job,
         keys: KeysInFlight,
+        limiter: Limiter,
         policy: RetryPolicy | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._hub = hub
         self._job = job
         self._keys = keys
+        self._limiter = limiter
         self._sleep = sleep
         limits = limits_for(job.connector.limits())
         self._machine = Delivery(limits, (policy or RetryPolicy()).delay, job.attempts_before)
@@ -99,6 +100,8 @@ class Executor:
         # By batch: what its gate let through was read with.
         self._readings: dict[int, Reading] = {}
         self._held: dict[int, frozenset[str]] = {}
+        self._entered: set[int] = set()
+        self._ending = asyncio.Event()
         self._log = log.bind(run=job.run, sync=job.sync_key, connector=job.connector.key)
 
     def tell(self, event: Event) -> None:
@@ -130,6 +133,8 @@ class Executor:
                 task.add_done_callback(under_way.discard)
             event = await self._events.get()
             commands = self._machine.handle(event)
+            if self._machine.ending:
+                self._ending.set()
             if isinstance(event, Gated) and not any(isinstance(c, Send) and c.batch == event.batch for c in commands):
                 await self._release(event.batch)
 
@@ -156,6 +161,11 @@ class Executor:
         keys = keys_of(command.rows)
         await self._keys.take(self._job.request.sync, keys)
         self._held[command.batch] = keys
+        # The last wait: nothing may stand between the reading of consent and the request.
+        if not await self._limiter.enter(unless=self._ending):
+            self.tell(Gated(command.batch, command.attempt, 0))
+            return
+        self._entered.add(command.batch)
         failpoint("before_gate")
         rows, reading = await self._up_to_date(command)
         self._readings[command.batch] = reading
@@ -186,6 +196,7 @@ class Executor:
         began = perf_counter()
         try:
             answer = await self._answer(self._batch_of(command))
+            self._limiter.hear(answer)
         finally:
             await self._release(command.batch)
         metrics.ATTEMPTS.labels(self._job.connector.key, type(answer).__name__).inc()
@@ -224,6 +235,9 @@ class Executor:
 
     async def _release(self, batch: int) -> None:
         self._readings.pop(batch, None)
+        if batch in self._entered:
+            self._entered.remove(batch)
+            self._limiter.leave()
         if keys := self._held.pop(batch, None):
             await self._keys.give_back(self._job.request.sync, keys)
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
-
-from hub.core.delivery.messages import Ended, Finish, ended_by
+from hub.core.delivery.messages import Ended, Finish
 from hub.core.records import Destination, RunCounts, RunStatus
 from hub.errors import ErrorCode, HubError, Problem
-from hub.sdk.errors import AuthError, ConnectorError, TransientError
+from hub.sdk.errors import ConnectorError
 
-T = TypeVar("T")
-Delay = Callable[[int, float | None], float | None]
-Sleep = Callable[[float], Awaitable[Any]]
+GENERIC_FAILURE = Problem(
+    ErrorCode.INVALID, "The run failed for a reason inside the hub: see its log at the time the run ended."
+)
 
 
 class Halted(Exception):  # noqa: N818 - what happened to the run
@@ -56,26 +53,6 @@ def failure_of(finish: Finish, destination: Destination) -> Problem | None:
             said = f"The destination “{key}” refused the run: {reason}."
             return Problem(ErrorCode.INVALID, said, ("destination",))
     return None
-
-
-async def insist(call: Callable[[], Awaitable[T]], delay: Delay, sleep: Sleep) -> T:
-    """What a connector answers to a call that is about no person, tried again while that may help; raises Halted."""
-    failures = 0
-    while True:
-        try:
-            return await call()
-        except AuthError as error:
-            raise Halted(Finish(ended_by(error), said_by(error))) from None
-        except TransientError as error:
-            failures += 1
-            seconds = delay(failures, error.retry_after)
-            if seconds is None:
-                raise Halted(Finish(Ended.UNREACHABLE, error.reason)) from None
-        except (ConnectorError, HubError) as error:
-            raise Halted(Finish(Ended.REFUSED, said_by(error))) from None
-        except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything
-            raise Halted(Finish(Ended.CRASHED, type(error).__name__)) from None
-        await sleep(seconds)
 
 
 def said_by(error: ConnectorError | HubError) -> str:

@@ -11,9 +11,10 @@ from hub.core.records import Destination
 from hub.errors import ErrorCode, HubError, Problem
 from hub.plugins import ConnectorClass
 from hub.sdk.contract import Connector
-from hub.sdk.http import Http
+from hub.sdk.http import Http, Observer
 from hub.sdk.workspace import Workspace
 from hub.services.hub import Hub
+from hub.services.limiters import Limiter
 
 FILES = "files"
 
@@ -28,6 +29,11 @@ class Vendors:
         files.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._workspace = Workspace(files)
         self._known: dict[int, tuple[int, Connector[Any]]] = {}
+        self._limiters: dict[int, Limiter] = {}
+
+    def limiter(self, destination: Destination) -> Limiter:
+        """The one that all runs of the destination share; it outlives changes of the configuration."""
+        return self._limiters.setdefault(destination.id, Limiter())
 
     async def connect(self, destination: Destination) -> Connector[Any]:
         """The destination's connector. HubError NOT_FOUND when it is not installed or disabled, INVALID when the
@@ -35,11 +41,15 @@ class Vendors:
         version, connector = self._known.get(destination.id, (0, None))
         if connector is None or version != destination.version:
             secrets = await self._hub.store.destinations.secrets(destination.id)
-            connector = self.build(self._hub.registry.find(destination.connector), {**destination.config, **secrets})
+            kind, limiter = self._hub.registry.find(destination.connector), self.limiter(destination)
+            connector = self.build(kind, {**destination.config, **secrets}, limiter)
+            limiter.obey(connector.limits())
             self._known[destination.id] = (destination.version, connector)
         return connector
 
-    def build(self, connector: ConnectorClass, config: Mapping[str, Any]) -> Connector[Any]:
+    def build(
+        self, connector: ConnectorClass, config: Mapping[str, Any], observer: Observer | None = None
+    ) -> Connector[Any]:
         """A connector for a configuration that is not stored, as for a check. HubError INVALID names each bad field."""
         try:
             read = connector.Config.model_validate(dict(config))
@@ -47,7 +57,7 @@ class Vendors:
             raise HubError(
                 *(_problem(fault["loc"], fault["msg"]) for fault in error.errors(include_input=False))
             ) from None
-        return connector(read, self._http, self._workspace)
+        return connector(read, self._http.watched_by(observer) if observer else self._http, self._workspace)
 
     async def close(self) -> None:
         await self._http.aclose()

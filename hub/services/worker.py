@@ -19,7 +19,8 @@ from hub.core.records import Run, RunStatus
 from hub.logs import where
 from hub.services import metrics
 from hub.services.attending import attend
-from hub.services.course import GENERIC_FAILURE, Course, Desk
+from hub.services.course import Course, Desk
+from hub.services.endings import GENERIC_FAILURE
 from hub.services.hub import Hub
 from hub.services.reactions import Reactions
 from hub.services.retry import RetryPolicy

@@ -88,6 +88,11 @@ class Delivery:
                 self._stop(Ended.DRAINED, "The process is stopping.")
         return self._next_commands()
 
+    @property
+    def ending(self) -> bool:
+        """Whether nothing more will be sent: who waits for leave to send need wait no longer."""
+        return self._end is not None
+
     # What happened.
 
     def _take(self, chunk: ChunkRead) -> None:
