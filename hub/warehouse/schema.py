@@ -38,6 +38,33 @@ UPGRADES: tuple[Sequence[str], ...] = (
     ),
 )
 
+# The embedded engine finds its way by the extremes of each block of rows; a server needs to be told.
+INDEXES = {
+    "duckdb": (),
+    "postgres": tuple(
+        f"CREATE INDEX IF NOT EXISTS {table}_by_{name} ON {table} ({columns})"
+        for table, name, columns in (
+            ("profiles", "pid", "pid"),
+            ("profiles", "external_id", "external_id"),
+            ("identifiers", "pid", "pid, kind"),
+            ("identifiers", "value", "value, kind"),
+            ("identifiers", "subject", "subject"),
+            ("events", "pid", "pid, ts"),
+            ("events", "name", "name, ts"),
+            ("events", "event_id", "event_id"),
+            ("memberships", "pid", "segment, lens, pid"),
+            ("consent", "pid", "pid, purpose"),
+            ("consent_entries", "subject", "subject, purpose"),
+            ("plan", "place", 'run, "position"'),
+            ("plan", "key", "run, key"),
+            ("outcomes", "place", 'run, "position"'),
+            ("outcomes", "pid", "pid"),
+            ("delivered", "key", "sync, audience, key"),
+            ("delivered", "pid", "pid"),
+        )
+    ),
+}
+
 FIRST = 1
 NEWEST = FIRST + len(UPGRADES)
 
@@ -63,7 +90,7 @@ def create_or_upgrade(engine: Engine) -> int:
             )
         for statement in _newly_made() if found == 0 else _missing(found):
             tx.execute(statement)
-        for statement in FUNCTIONS[engine.dialect]:
+        for statement in (*FUNCTIONS[engine.dialect], *INDEXES[engine.dialect]):
             tx.execute(statement)
         if found < NEWEST:
             set_meta(tx, "schema", str(NEWEST))
