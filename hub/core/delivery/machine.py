@@ -3,6 +3,7 @@
 It holds these promises, whatever order answers come in:
 - no request without a gate directly before it, at every attempt;
 - at most `concurrency` requests at once, and at most `uncommitted` batches in flight or answered but not committed;
+- no more retries than the limits' floor and share, but for those that the vendor has put off itself;
 - every row gets exactly one final verdict, or none when the run ends early (then nothing can have reached the vendor);
 - a failed row is never accepted, an unanswered one never forgotten.
 """
@@ -60,6 +61,9 @@ class Delivery:
         self._answers = 0
         self._committing: tuple[int, int] | None = None
         self._given_up = 0
+        self._requests = 0
+        self._retries = 0
+        self._silent = 0
         self._answered_once = False
         self._last_trouble = ""
         self._end: Finish | None = None
@@ -114,6 +118,7 @@ class Delivery:
             self._verdicts += batch.attempt.dropped(batch.rows, event.withheld)
             batch.rows = tuple(row for row in batch.rows if not drops(row, event.withheld))
         if batch.rows:
+            self._requests += 1
             batch.phase = Phase.SENDING
             self._commands.append(Send(batch.number, event.attempt, batch.rows))
         else:
@@ -142,7 +147,7 @@ class Delivery:
 
     def _read_result(self, batch: OpenBatch, result: Result) -> None:
         self._answered_once = True
-        self._given_up = 0
+        self._given_up = self._silent = 0
         verdicts = batch.attempt.read(batch.rows, result)
         again = [verdict for verdict in verdicts if verdict.fate is Fate.RETRY]
         self._close(batch, [verdict for verdict in verdicts if verdict.fate is not Fate.RETRY])
@@ -153,7 +158,7 @@ class Delivery:
 
     def _refused(self, batch: OpenBatch, error: RefusedError) -> None:
         self._answered_once = True
-        self._given_up = 0
+        self._given_up = self._silent = 0
         if not error.divisible or len(batch.rows) == 1:
             self._close(batch, [batch.attempt.verdict(batch.rows, Fate.REJECTED, error.reason)])
         elif self._end:
@@ -171,7 +176,10 @@ class Delivery:
         if sent:
             batch.rows = doubted(batch.rows, batch.attempt.number)
         self._last_trouble = reason
-        if not self._back_off(batch, reason, retry_after) and not self._end:
+        self._silent += 1
+        # Given up for want of retries, a batch says that the vendor is in trouble, not yet that it is gone.
+        in_trouble = self._retried_enough(retry_after) and self._silent < self._limits.retry_floor
+        if not self._back_off(batch, reason, retry_after) and not self._end and not in_trouble:
             self._given_up += 1
             if self._given_up >= self._limits.patience:
                 self._stop(Ended.UNREACHABLE, reason)
@@ -191,14 +199,19 @@ class Delivery:
     def _back_off(self, batch: OpenBatch, reason: str, retry_after: float | None) -> bool:
         """Have the batch wait for its next attempt; False if it is given up instead."""
         batch.failures += 1
-        seconds = None if self._end else self._delay(batch.failures, retry_after)
+        seconds = None if self._end or self._retried_enough(retry_after) else self._delay(batch.failures, retry_after)
         if seconds is None:
             self._abandon(batch, reason)
             return False
+        self._retries += retry_after is None
         batch.attempt = Attempt(batch.attempt.number + 1)
         batch.phase, batch.throttled = Phase.WAITING, retry_after is not None
         self._commands.append(Wait(batch.number, batch.attempt.number, seconds))
         return True
+
+    def _retried_enough(self, retry_after: float | None) -> bool:
+        most = self._limits.retry_floor + self._limits.retry_share * self._requests
+        return retry_after is None and self._retries + 1 > most
 
     def _abandon(self, batch: OpenBatch, reason: str = "The run ended first.") -> None:
         drained = self._end is not None and self._end.ended is Ended.DRAINED

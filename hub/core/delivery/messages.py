@@ -36,13 +36,18 @@ class Verdict(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`batch` people a request, `concurrency` requests at once; at most `uncommitted` batches in flight or answered but
-    not yet committed; `chunk` people read from the plan at a time; `patience` batches given up in a row end the run."""
+    not yet committed; `chunk` people read from the plan at a time; `patience` batches given up in a row end the run.
+
+    A run tries again at most `retry_floor` times and `retry_share` of its requests: beyond that, a vendor in trouble
+    would be asked for more, not less. A retry that the vendor itself has put off (Retry-After) is not counted."""
 
     batch: int
     concurrency: int = 4
     uncommitted: int = 8
     chunk: int = 8000
     patience: int = 3
+    retry_floor: int = 24
+    retry_share: float = 0.2
 
     @property
     def people_in_doubt(self) -> int:
