@@ -1,4 +1,5 @@
-"""The whole suite: everything on SQLite and DuckDB, then what touches the control plane again on PostgreSQL.
+"""The whole suite: everything on SQLite and DuckDB, then what touches the control plane again on PostgreSQL, then what
+makes a run with both planes there.
 
 Tortoise speaks one dialect per process, hence two runs. `HUB_REQUIRE_POSTGRES=1` (CI) makes a missing server a failure.
 """
@@ -12,6 +13,7 @@ import sys
 from tests.postgres_server import postgres_url
 
 ON_POSTGRES = ["tests/store", "tests/services", "tests/api", "tests/web"]
+ON_BOTH = [f"tests/services/test_{part}.py" for part in ("consent", "intake", "runs", "segments", "syncs", "worker")]
 
 
 def main() -> int:
