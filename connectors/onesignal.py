@@ -9,10 +9,10 @@ import hashlib
 import itertools
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from hub.sdk import (
     Account,
@@ -30,12 +30,14 @@ from hub.sdk import (
     Result,
     TransientError,
     Url,
+    Window,
     by_status,
     hookimpl,
 )
 
 PAGE = 300
 
+_WITH_ERRORS = Outcome(OutcomeKind.UNKNOWN, "accepted with errors")
 _UNKNOWN_USER = Outcome(OutcomeKind.REJECTED, "no such user in this app")
 
 
@@ -47,8 +49,26 @@ class Segments(BaseModel):
     segments: list[Segment]
 
 
-class Changed(BaseModel):
+class Defined(BaseModel):
+    success: Literal[True]
+
+
+class Answered(BaseModel):
     errors: Any = None
+
+
+class Changed(Answered):
+    """The change, repeated. OneSignal promises nothing of the object, so an empty one will do; but one that says other
+    things, and nothing of the change, is a gateway's."""
+
+    model_config = ConfigDict(extra="allow")
+    properties: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _is_of_a_change(self) -> Changed:
+        if self.properties is None and self.model_extra:
+            raise ValueError("an object of somebody else's")
+        return self
 
 
 class OneSignalConfig(ConnectorConfig):
@@ -73,7 +93,10 @@ class OneSignal(Connector[OneSignalConfig]):
     key = "onesignal"
     title = "OneSignal"
     channel = Channel.PUSH
-    capabilities = Capabilities(key="external_id", batch=1, concurrency=8, erase=True)
+    # Requests an app may make; what it throttles beyond that, it says with Retry-After.
+    capabilities = Capabilities(
+        key="external_id", batch=1, concurrency=8, erase=True, limits=(Window(1000, seconds=1.0),)
+    )
     Config = OneSignalConfig
 
     async def check(self) -> Account:
@@ -85,7 +108,9 @@ class OneSignal(Connector[OneSignalConfig]):
         if self.config.define_segments and not await self._has_segment(name):
             filters = [{"field": "tag", "key": tag, "relation": "=", "value": "1"}]
             # 409: somebody else has just made it.
-            await self._call("POST", "/segments", json={"name": name, "filters": filters}, passing=(409,))
+            made = await self._call("POST", "/segments", json={"name": name, "filters": filters}, passing=(409,))
+            if made.status != 409:
+                made.parse(Defined)
         return Audience(name, ref=tag)
 
     async def add(self, audience: Audience, people: Sequence[Person]) -> Result:
@@ -95,11 +120,12 @@ class OneSignal(Connector[OneSignalConfig]):
         return await self._each(people, audience.ref, "", Outcome(OutcomeKind.NOOP))
 
     async def erase(self, people: Sequence[Person]) -> Result:
+        outcomes: dict[str, Outcome] = {}
         for person in people:
             answer = await self._call("DELETE", self._user(person), passing=(404,))
-            if answer.status != 404:
-                answer.parse(Changed)
-        return Result()
+            if answer.status != 404 and answer.parse(Answered).errors:
+                outcomes[person.key] = _WITH_ERRORS
+        return Result(outcomes)
 
     async def _each(self, people: Sequence[Person], tag: str, value: str, if_unknown: Outcome) -> Result:
         outcomes: dict[str, Outcome] = {}
@@ -110,7 +136,7 @@ class OneSignal(Connector[OneSignalConfig]):
             if answer.status == 404:
                 outcomes[person.key] = if_unknown
             elif answer.parse(Changed).errors:
-                outcomes[person.key] = Outcome(OutcomeKind.UNKNOWN, "accepted with errors")
+                outcomes[person.key] = _WITH_ERRORS
         return Result(outcomes)
 
     async def _has_segment(self, name: str) -> bool:

@@ -42,7 +42,8 @@ class Mailchimp(Connector[MailchimpConfig]):
     key = "mailchimp"
     title = "Mailchimp"
     channel = Channel.EMAIL
-    # Ten connections an account: two calls of `apply` with at most four requests each.
+    # Ten connections an account, and no other limit: two calls of `apply` with at most four requests each, and one call
+    # about the audience.
     capabilities = Capabilities(key="email", batch=500, concurrency=2, read_back=True, erase=True)
     Config = MailchimpConfig
 

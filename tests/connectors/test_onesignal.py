@@ -136,6 +136,24 @@ async def test_an_acceptance_with_errors_is_unknown() -> None:
         assert result.outcomes["x"].kind is OutcomeKind.UNKNOWN
 
 
+async def test_an_erasure_with_errors_is_unknown() -> None:
+    async with onesignal() as (stage, _, _audience):
+        with stage.wire.answering(200, b'{"errors": ["busy"]}'):
+            result = await stage.connector.erase([person("x")])
+        assert result.outcomes["x"].kind is OutcomeKind.UNKNOWN
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"success": false}', b"<html>sign in</html>"])
+async def test_a_segment_that_was_not_defined_is_no_audience(body: bytes) -> None:
+    async with onesignal() as (stage, _, _audience):
+
+        def bend(request: httpx.Request, _: int) -> httpx.Response | None:
+            return httpx.Response(201, content=body) if request.method == "POST" else None
+
+        with stage.wire.bending(bend), pytest.raises(TransientError):
+            await stage.connector.ensure_audience("another")
+
+
 async def test_a_segment_that_somebody_else_defines_meanwhile_is_adopted() -> None:
     async with onesignal() as (stage, vendor, audience):
         vendor.segments.clear()
