@@ -89,7 +89,7 @@ def _fold(tx: Transaction, request: PlanRequest, audience: str, folded: int, now
     if tx.rows("SELECT 1 FROM delivered WHERE sync = $sync AND audience = $audience LIMIT 1", whose):
         _renew(tx, whose, params)
     else:
-        # Nobody is replaced, and a remove of someone unknown leaves nothing behind.
+        # Nobody is replaced; of a remove of someone unknown there stays only what may still land.
         tx.execute(_FOLD.format(into="delivered"), params)
     tx.execute("UPDATE plans SET folded = $upto WHERE run = $run", {"upto": upto, "run": request.run})
 
@@ -157,12 +157,13 @@ judged AS (
       WHEN held_op IS NULL THEN op ELSE 'any' END AS late,
     CASE
       WHEN op = 'add' AND event IN ('reached', 'doubted') AND (held_op <> 'add' OR (held_op = 'add'
-          AND (was_again = 'add' OR had <> CASE WHEN event = 'reached' THEN fingerprint ELSE doubted_fingerprint END))
+          AND (was_again IS NOT NULL
+            OR had <> CASE WHEN event = 'reached' THEN fingerprint ELSE doubted_fingerprint END))
         OR (doubt_until IS NOT NULL AND (mixed OR (event = 'reached' AND doubted_fingerprint <> fingerprint))))
         THEN 'add'
       WHEN event = 'gone' AND held_op <> 'remove' THEN 'remove'
       WHEN event = 'refused' AND held_op IS NOT NULL THEN was_again END AS repeat
-  FROM events WHERE event IS NOT NULL AND (op = 'add' OR known))
+  FROM events WHERE event IS NOT NULL AND (op = 'add' OR known OR doubt_until IS NOT NULL))
 SELECT $sync, $audience, key, pid, external_id,
   CASE WHEN event = 'reached' THEN fingerprint WHEN event = 'gone' THEN CASE WHEN repeat IS NOT NULL THEN had END
     WHEN event = 'doubted' AND op = 'add' THEN doubted_fingerprint ELSE had END,
@@ -170,6 +171,7 @@ SELECT $sync, $audience, key, pid, external_id,
     WHEN event = 'refused' OR op = 'remove' THEN had_refused END,
   CASE WHEN op = 'add' AND kind = 'suppressed' THEN 'suppressed' WHEN event = 'reached' THEN 'present'
     WHEN event = 'gone' THEN CASE WHEN repeat IS NOT NULL THEN 'possible' ELSE 'absent' END
+    WHEN event = 'doubted' AND op = 'remove' AND had IS NULL THEN coalesce(was, 'absent')
     WHEN event = 'doubted' THEN 'possible' WHEN had IS NOT NULL THEN was ELSE 'rejected' END,
   CASE WHEN event IN ('doubted', 'refused') THEN reason END,
   CASE WHEN op = 'add' AND kind = 'rejected' THEN attempts + 1 WHEN event IN ('doubted', 'refused') THEN attempts

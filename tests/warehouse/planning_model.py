@@ -147,9 +147,9 @@ class Told(NamedTuple):
 def fold(held: Ledger, told: Told, now: datetime, in_flight: timedelta) -> None:
     """Take one line of the outcome log into the ledger, in place."""
     before = held.get(told.row.key)
-    if before is None and not told.row.op.adds:
+    if before is None and not told.row.op.adds and told.fate is not Fate.UNKNOWN:
         return
-    was = before or Held(told.row.pid, "rejected")
+    was = before or Held(told.row.pid, "rejected" if told.row.op.adds else "absent")
     if was.late_until is None or was.late_until <= now:
         was = replace(was, late_until=None, late_op=None, again=None)
     after = _after(was, told, now, in_flight, known=before is not None)
@@ -163,7 +163,7 @@ def _after(was: Held, told: Told, now: datetime, in_flight: timedelta, *, known:
     """None where nothing changes."""
     adds, payload = told.row.op.adds, told.payload
     op = "add" if adds else "remove"
-    stale = was.late_op is not None and (was.late_op != "add" or was.again == "add" or was.fingerprint != payload)
+    stale = was.late_op is not None and (was.late_op != "add" or was.again is not None or was.fingerprint != payload)
     match told.fate:
         case Fate.ACCEPTED | Fate.NOOP if adds:
             again = "add" if stale else None
@@ -179,7 +179,8 @@ def _after(was: Held, told: Told, now: datetime, in_flight: timedelta, *, known:
                 late_until = max(late_until or told.at, told.at + in_flight)
                 late_op = op if late_op in {None, op} else "any"
             again = "add" if adds and stale else None
-            changed = replace(was, state="possible", late_until=late_until, late_op=late_op, again=again)
+            state = was.state if not adds and was.fingerprint is None else "possible"
+            changed = replace(was, state=state, late_until=late_until, late_op=late_op, again=again)
             sent = replace(changed, pid=told.row.pid, fingerprint=payload, refused=None, retry_at=None)
             return sent if adds else changed
         case Fate.REJECTED if adds:

@@ -120,6 +120,39 @@ def test_an_add_after_an_unanswered_remove_is_repeated_with_the_next_run(engine:
     assert preview_plan(engine, after(back, hours=1)).summary.to_update == 1
 
 
+def test_an_unanswered_remove_of_someone_removed_meanwhile_can_still_undo_a_later_add(engine: Any) -> None:
+    world = town(engine, "a@x")
+    deliver(engine, ASKED)
+    write_world(engine, replace(world, members=set()), NOW)
+    one, other = after(ASKED), after(after(ASKED))
+    make_plan(engine, one)
+    make_plan(engine, other)
+    for request, fate in ((one, Fate.ACCEPTED), (other, Fate.UNKNOWN)):
+        log(engine, request, read_people(engine, request, 0, 10), fate)
+        settle(engine, request, now=NOW, in_flight_s=900)
+    assert states(engine) == {"a@x": "absent"}
+    write_world(engine, world, NOW)
+    deliver(engine, after(other))
+    assert len(repeats(engine)) == 1
+
+
+def test_a_late_add_of_other_values_is_not_forgotten_when_the_person_was_removed_in_between(engine: Any) -> None:
+    world = town(engine, "a@x")
+    deliver(engine, ASKED, Fate.UNKNOWN)
+    world.profiles[1].ltv = 11.0
+    write_world(engine, world, NOW)
+    newer = after(ASKED)
+    deliver(engine, newer)
+    write_world(engine, replace(world, members=set()), NOW)
+    remove = after(newer)
+    deliver(engine, remove)
+    write_world(engine, world, NOW)
+    back = after(remove)
+    deliver(engine, back)
+    assert len(repeats(engine)) == 1
+    assert preview_plan(engine, after(back, hours=1)).summary.to_update == 1
+
+
 def test_settling_twice_changes_nothing_and_settling_early_takes_in_what_there_is(engine: Any) -> None:
     town(engine, "a@x", "b@x")
     make_plan(engine, ASKED)
