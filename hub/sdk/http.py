@@ -32,12 +32,13 @@ _AGENT = f"audience-hub/{version('audience-hub')}"
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one exchange may cost: seconds in all, seconds to connect, bytes of the unpacked body."""
+    """What one exchange may cost: seconds in all, seconds to connect, bytes of the unpacked body. `connections` are for
+    the whole hub: enough that destinations which hang, each with all its calls, leave some for the others."""
 
     total_s: float = 30.0
     connect_s: float = 10.0
     body: int = 10_000_000
-    connections: int = 64
+    connections: int = 256
 
 
 class Observer(Protocol):

@@ -20,6 +20,7 @@ from hub.sdk import (
     Response,
     Result,
     Url,
+    Window,
     hookimpl,
     scrubbed,
 )
@@ -53,7 +54,7 @@ class Acme(Connector[AcmeConfig]):
     key = "acme"
     title = "Acme Mail"
     channel = Channel.EMAIL
-    capabilities = Capabilities(key="email", batch=200, concurrency=2)
+    capabilities = Capabilities(key="email", batch=200, concurrency=2, limits=(Window(10, seconds=1.0),))
     Config = AcmeConfig
 
     async def check(self) -> Account:
