@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hub.api.words import worded
-from hub.core import records
+from hub.core import planning, records
 from hub.errors import ErrorCode
 
 worded(
@@ -71,6 +71,25 @@ worded(
     MODE="The sync's mode adds nobody.",
     QUARANTINED="Rejected so often that the same values are not tried again; `quarantineRelease` lets the person out.",
     SHARED_IDENTIFIER="Shares the identifier with somebody who is sent instead, or who may not be sent.",
+)
+worded(
+    records.MemberAction,
+    "What a run would do about one member.",
+    ADD="Send them: they are not there, as far as the destination has acknowledged.",
+    UPDATE="Send them again: they are there with other values.",
+    KEEP="Send them again unchanged, since the destination takes whole audiences only.",
+    UNCHANGED="Nothing: they are there already, just so.",
+    REJECTED="Nothing yet: the vendor refused the same values, and they rest.",
+    WITHHELD="Nothing: `withheld` says why.",
+)
+worded(
+    planning.Left,
+    "Why somebody would be removed.",
+    called="RemovalReason",
+    LEAVER="They are in the audience and should not be any more.",
+    MOVED="The vendor knows them by an old identifier; they stay under the new one.",
+    WITHDRAWN="They, or somebody who shares their identifier, may no longer be sent.",
+    EMPTIED="The whole audience is being emptied.",
 )
 worded(
     records.DeliveryState,

@@ -89,6 +89,10 @@ class SyncCreateInput:
     max_removal_share: float | None = asks(
         "A run that would remove more than this share waits for approval; 0.3 if left out."
     )
+    rollout_share: float | None = asks(
+        "A pilot: only this share of the members is sent, over 0 and up to 1; everyone if left out. Who is in it stays "
+        "in it when the share grows."
+    )
 
 
 @strawberry.input(description="Changes to a sync; what is absent stays.")
@@ -100,3 +104,7 @@ class SyncUpdateInput:
     schedule: str | None = asks("manual, continuous, or a cron expression in UTC; null is manual.")
     fields: JSON | None = asks("An object from the vendor's field to a trait; null maps nothing.")
     max_removal_share: float | None = asks("The share that waits for approval; null is 0.3.")
+    rollout_share: float | None = asks(
+        "The share of the members that is sent, over 0 and up to 1; null is everyone. A smaller one removes people, "
+        "which may wait for approval."
+    )

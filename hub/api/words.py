@@ -29,9 +29,9 @@ def needs(description: str) -> Any:
     return strawberry.field(description=description)
 
 
-def worded(members: E, description: str, **values: str) -> E:
+def worded(members: E, description: str, *, called: str | None = None, **values: str) -> E:
     """Put an enum of the core on the schema, each of its values described; KeyError names one left out."""
-    strawberry.enum(members, description=description)  # type: ignore[call-overload]
+    strawberry.enum(members, name=called, description=description)  # type: ignore[call-overload]
     for value in members.__strawberry_definition__.values:  # type: ignore[attr-defined]
         value.description = values[value.name]
     return members

@@ -89,7 +89,8 @@ class PlanRequest:
     """One run's question to the data plane.
 
     `key` is `external_id` or an identifier kind; `fields` pairs the vendor's field with the trait's physical column;
-    `now` is the real clock, aware, for consent. `resend` plans a KEEP for everyone unchanged.
+    `now` is the real clock, aware, for consent. `resend` plans a KEEP for everyone unchanged. `rollout_share` (over 0,
+    up to 1) is how large a part of the members is to be there at all.
     """
 
     run: int
@@ -104,6 +105,7 @@ class PlanRequest:
     now: datetime
     audience: str = ""
     resend: bool = False
+    rollout_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,17 @@ class WithheldReason(StrEnum):
     SHARED_IDENTIFIER = "SHARED_IDENTIFIER"
 
 
+class MemberAction(StrEnum):
+    """What a run would do about one member."""
+
+    ADD = "ADD"
+    UPDATE = "UPDATE"
+    KEEP = "KEEP"
+    UNCHANGED = "UNCHANGED"
+    REJECTED = "REJECTED"
+    WITHHELD = "WITHHELD"
+
+
 class DeliveryState(StrEnum):
     PRESENT = "PRESENT"
     ABSENT = "ABSENT"
@@ -161,6 +172,7 @@ class Sync:
     version: int
     paused: bool = False
     last_run_id: int | None = None
+    rollout_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ async def request_for(
         now=hub.clock.now(),
         audience=audience or sync.audience,
         resend=capabilities.snapshot,
+        rollout_share=sync.rollout_share,
     )
 
 

@@ -83,6 +83,11 @@ def share_problems(share: float) -> Iterator[Problem]:
         yield _invalid("The share must lie between 0 and 1.", "maxRemovalShare")
 
 
+def rollout_problems(share: float) -> Iterator[Problem]:
+    if not (math.isfinite(share) and 0 < share <= 1):
+        yield _invalid("The share must be over 0 and at most 1; to send nobody, pause the sync.", "rolloutShare")
+
+
 def _comes_round(schedule: str) -> bool:
     try:
         croniter(schedule, datetime(2000, 1, 1, tzinfo=UTC)).get_next(datetime)

@@ -7,44 +7,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC
 from typing import Any
 
-from hub.core.planning import PlanPreview, PlanRequest, needs_approval
-from hub.core.records import Destination, Run, RunCause, RunStatus, Scope, Sync, SyncMode, WithheldReason
+from hub.core.records import Destination, Run, RunCause, RunStatus, Scope, Sync, SyncMode
 from hub.core.slug import key_problems
 from hub.errors import ErrorCode, HubError, Problem, refuse
 from hub.sdk.contract import Capabilities
-from hub.services import plans, segments, sync_form
+from hub.services import sync_form
 from hub.services.hub import Hub
-from hub.services.projection import catch_up
 from hub.services.schedule import MANUAL
 from hub.services.vendors import Vendors
 from hub.warehouse import catalogue
-from hub.warehouse.engine import Engine
-from hub.warehouse.evaluate import evaluate_in
-from hub.warehouse.plan import forget_sync, preview_plan
+from hub.warehouse.plan import forget_sync
 from hub.warehouse.settle import audiences
 
 UNDER_WAY = frozenset({RunStatus.PLANNING, RunStatus.RUNNING})
 NOT_FOR_MEMBERS = frozenset({Scope.WITHDRAWN, Scope.EMPTY, Scope.REPEAT})
-SAMPLE = 10
 RECENT_RUNS = 50
-
-
-@dataclass(frozen=True, slots=True)
-class SyncPreview:
-    """The plan a run would carry out now; `sample_adds` and `sample_removes` are pids."""
-
-    add: int
-    update: int
-    remove: int
-    unchanged: int
-    withheld: Mapping[WithheldReason, int]
-    needs_approval: bool
-    sample_adds: tuple[int, ...]
-    sample_removes: tuple[int, ...]
 
 
 async def create(
@@ -59,6 +38,7 @@ async def create(
     schedule: str = MANUAL,
     fields: Mapping[str, str] | None = None,
     max_removal_share: float = 0.3,
+    rollout_share: float = 1.0,
 ) -> Sync:
     """A new sync; nothing is sent before its first run.
 
@@ -74,6 +54,7 @@ async def create(
         "schedule": schedule,
         "fields": {} if fields is None else fields,
         "max_removal_share": max_removal_share,
+        "rollout_share": rollout_share,
     }
     problems = [*key_problems(key), *await _problems(hub, to, given)]
     if problems:
@@ -87,13 +68,14 @@ async def create(
 
 
 async def update(hub: Hub, key: str, *, if_version: int | None = None, **changes: Any) -> Sync:
-    """Change `audience`, `purposes`, `mode`, `schedule`, `fields` or `max_removal_share`; what is not given stays.
+    """Change `audience`, `purposes`, `mode`, `schedule`, `fields`, `max_removal_share` or `rollout_share`; what is not
+    given stays.
 
     Another audience: those delivered are removed from the old one, and the next run adds to the new one. HubError
     NOT_FOUND, CONFLICT when the sync is not at `if_version`, else as `create`.
     """
     sync = await hub.store.syncs.need(key)
-    to = await _destination(hub, sync)
+    to = await destination_of(hub, sync)
     if problems := await _problems(hub, to, changes):
         raise HubError(*problems)
     if changes.get("audience", sync.audience) != sync.audience:
@@ -144,40 +126,6 @@ async def delete(hub: Hub, key: str, *, empty: bool = False, leave: bool = False
     return sync
 
 
-async def preview(hub: Hub, key: str) -> SyncPreview:
-    """What a run would do now, by the run's own statement, on the segment evaluated afresh; nothing of it stays.
-
-    HubError NOT_FOUND, or what keeps the segment or the destination from being used.
-    """
-    sync = await hub.store.syncs.need(key, "sync")
-    capabilities = await _capabilities(hub, await _destination(hub, sync))
-    segment = await hub.store.segments.find(sync.segment_id)
-    selection = await segments.selection(hub, segment) if segment else None
-    await catch_up(hub)
-    request = await plans.request_for(hub, sync, capabilities)
-    found = await asyncio.to_thread(_rehearsed, hub.engine, request, selection)
-    summary = found.summary
-    return SyncPreview(
-        add=summary.to_add,
-        update=summary.to_update,
-        remove=summary.leavers,
-        unchanged=summary.unchanged + summary.to_keep,
-        withheld=summary.withheld,
-        needs_approval=needs_approval(summary, sync.max_removal_share),
-        sample_adds=found.adds,
-        sample_removes=found.removes,
-    )
-
-
-def _rehearsed(engine: Engine, request: PlanRequest, selection: str | None) -> PlanPreview:
-    """The plan as it would be if the segment were evaluated first, which leaves no trace."""
-    with engine.rehearse() as tx:
-        if selection is not None:
-            as_of = request.now.astimezone(UTC).replace(tzinfo=None)
-            evaluate_in(tx, request.segment, request.lens, selection, as_of)
-        return preview_plan(tx, request, SAMPLE)
-
-
 async def empty_left_audiences(hub: Hub, sync: Sync) -> list[Run]:
     """Queue the runs that empty the audiences which the sync has left, where there is somebody to remove now."""
     held = await asyncio.to_thread(audiences, hub.engine, sync.id, removable_at=hub.clock.now())
@@ -206,8 +154,8 @@ async def _emptied_last(hub: Hub, sync: Sync) -> bool:
 
 
 async def _empty_then_delete(hub: Hub, sync: Sync) -> Sync:
-    destination = await _destination(hub, sync)
-    if not (await _capabilities(hub, destination)).remove:
+    destination = await destination_of(hub, sync)
+    if not (await capabilities_of(hub, destination)).remove:
         said = f"{destination.connector} cannot remove anybody: delete the sync with `leave`."
         raise refuse(ErrorCode.UNSUPPORTED, said, "empty", suggestion="leave")
     await _stop_runs(hub, sync)
@@ -256,7 +204,7 @@ async def _problems(hub: Hub, destination: Destination, given: Mapping[str, Any]
     if "purposes" in given:
         found.append(sync_form.purpose_problems(given["purposes"], await hub.store.purposes.keys()))
     if "mode" in given:
-        capabilities = await _capabilities(hub, destination)
+        capabilities = await capabilities_of(hub, destination)
         found.append(sync_form.mode_problems(given["mode"], destination.connector, capabilities))
     if "schedule" in given:
         found.append(sync_form.schedule_problems(given["schedule"]))
@@ -265,6 +213,8 @@ async def _problems(hub: Hub, destination: Destination, given: Mapping[str, Any]
         found.append(sync_form.field_problems(given["fields"], [trait.name for trait in traits]))
     if "max_removal_share" in given:
         found.append(sync_form.share_problems(given["max_removal_share"]))
+    if "rollout_share" in given:
+        found.append(sync_form.rollout_problems(given["rollout_share"]))
     return [problem for problems in found for problem in problems]
 
 
@@ -287,14 +237,14 @@ async def _refuse_taken_audience(hub: Hub, destination: Destination, audience: s
             raise refuse(ErrorCode.CONFLICT, said, "input", "audience")
 
 
-async def _destination(hub: Hub, sync: Sync) -> Destination:
+async def destination_of(hub: Hub, sync: Sync) -> Destination:
     destination = await hub.store.destinations.find(sync.destination_id)
     if destination is None:
         raise refuse(ErrorCode.NOT_FOUND, "The destination of the sync no longer exists.", "key")
     return destination
 
 
-async def _capabilities(hub: Hub, destination: Destination) -> Capabilities:
+async def capabilities_of(hub: Hub, destination: Destination) -> Capabilities:
     """What the connector can do under this configuration."""
     vendors = Vendors(hub)
     try:

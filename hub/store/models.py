@@ -98,6 +98,7 @@ class Sync(Model):
     schedule = fields.CharField(NAME)
     field_map = fields.JSONField(default=dict)
     max_removal_share = fields.FloatField(default=0.3)
+    rollout_share = fields.FloatField(default=1.0, db_default=1.0)
     paused = fields.BooleanField(default=False)
     version = fields.IntField(default=1)
 

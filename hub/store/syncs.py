@@ -35,6 +35,7 @@ class Syncs(KeyedRepository[Sync]):
         schedule: str = "manual",
         fields: Mapping[str, str] | None = None,
         max_removal_share: float = 0.3,
+        rollout_share: float = 1.0,
     ) -> Sync:
         """HubError CONFLICT when the key is taken or the destination has a sync for this audience."""
         row = await models.Sync.create(
@@ -47,14 +48,15 @@ class Syncs(KeyedRepository[Sync]):
             schedule=schedule,
             field_map=dict(fields or {}),
             max_removal_share=max_removal_share,
+            rollout_share=rollout_share,
         )
         return await self._one(row.id)
 
     @stored
     async def update(self, id: int, *, if_version: int | None = None, **changes: Any) -> Sync:
-        """Changes of `audience`, `purposes`, `mode`, `schedule`, `fields` and `max_removal_share` as a new version;
-        HubError CONFLICT when it is not at `if_version` or the audience has a sync already."""
-        known(changes, "audience", "purposes", "mode", "schedule", "fields", "max_removal_share")
+        """Changes of `audience`, `purposes`, `mode`, `schedule`, `fields`, `max_removal_share` and `rollout_share` as a
+        new version; HubError CONFLICT when it is not at `if_version` or the audience has a sync already."""
+        known(changes, "audience", "purposes", "mode", "schedule", "fields", "max_removal_share", "rollout_share")
         columns = {name: _COLUMNS.get(name, _as_is)(value) for name, value in changes.items()}
         if "fields" in columns:
             columns["field_map"] = columns.pop("fields")
@@ -110,4 +112,5 @@ def _sync(row: Any, last_run_id: int | None) -> Sync:
         version=row.version,
         paused=row.paused,
         last_run_id=last_run_id,
+        rollout_share=row.rollout_share,
     )

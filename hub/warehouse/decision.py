@@ -3,8 +3,9 @@
 A member who is there already, just so, is the one case that gives no row: whoever is not in it is unchanged.
 
 A run writes what it says and a preview only counts it, so that the two never disagree. Reasons for withholding, the
-first that holds: NO_CONSENT (the member's own), NO_IDENTIFIER, SHARED_IDENTIFIER (another holder of the same key may
-not be sent, or stands for all of them), SUPPRESSED (the vendor's word), MODE, QUARANTINED.
+first that holds: NO_CONSENT (the member's own), NO_IDENTIFIER, HELD_OUT (beyond the rollout's share), SHARED_IDENTIFIER
+(another holder of the same key may not be sent, or stands for all of them), SUPPRESSED (the vendor's word), MODE,
+QUARANTINED.
 
 Columns: pid, external_id, key, op, reason, allowed_until, shared. `op` is one of `Op`, `rejected` (refused before with
 the very same payload, which rests) or `withheld`. `shared`: other profiles hold the key as well.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any, NamedTuple
 
 from hub.core.planning import EXTERNAL_ID, PlanRequest
@@ -38,6 +40,7 @@ def decision(reader: Reader, request: PlanRequest) -> Statement:
         carried="".join(f", c.{name}" for name in values),
         whole="" if is_whole(request.scope) else "AND FALSE",
         due="AND again = 'remove' AND late_until <= $now" if request.scope is Scope.REPEAT else "",
+        held_out=_HELD_OUT if is_pilot(request) else "FALSE",
         sharers=_SHARERS if shared else _NO_SHARERS,
         barred=_BARRED if shared else _NO_BARRED,
         member=_member(request),
@@ -52,8 +55,10 @@ def decision(reader: Reader, request: PlanRequest) -> Statement:
         "audience": request.audience,
         "mapping": mapping(request),
         **consent_params(request, request.now),
+        **({"kind": request.key} if shared else {}),
+        **({"bound": rollout_bound(request.rollout_share)} if is_pilot(request) else {}),
     }
-    return Statement(sql, {**params, "kind": request.key} if shared else params)
+    return Statement(sql, params)
 
 
 def naive(moment: datetime) -> datetime:
@@ -115,6 +120,15 @@ def traits_of(request: PlanRequest) -> list[str]:
     return [quoted(column) for _, column in sorted(request.fields)]
 
 
+def is_pilot(request: PlanRequest) -> bool:
+    return request.rollout_share < 1
+
+
+def rollout_bound(share: float) -> str:
+    """The first lot that is held out, in hex as the lots are; a larger share keeps whom a smaller one took."""
+    return f"{min(ceil(share * _LOTS), _LOTS - 1):08x}"
+
+
 def is_whole(scope: Scope) -> bool:
     """Whether a plan of this scope is about the members at all, or only about those delivered."""
     return scope in {Scope.ALL, Scope.RETRY_REJECTED}
@@ -152,6 +166,10 @@ def _gone(request: PlanRequest) -> str:
     return ""
 
 
+_LOTS = 2**32
+# Everybody draws one lot per sync, the same on every engine. Engines agree on how hex digits sort.
+_HELD_OUT = "substr(md5(concat(CAST($sync AS VARCHAR), ':', p.external_id)), 1, 8) >= $bound"
+
 # What may be at the vendor has a fingerprint in `delivered`. A key whose remove was acknowledged while an unanswered
 # add may still land waits for that add's deadline (`again`), then is removed once more.
 _DECISION = """
@@ -160,13 +178,15 @@ held AS (SELECT key, pid, external_id, fingerprint, refused, state, late_until, 
   FROM delivered
   WHERE sync = $sync AND audience = $audience {due}),
 members AS (
-  SELECT p.pid, p.external_id, {key} AS key, a.pid IS NOT NULL AS allowed, a.until{traits}
+  SELECT p.pid, p.external_id, {key} AS key, a.pid IS NOT NULL AS allowed, a.until,
+    {held_out} AS held_out{traits}
   FROM memberships m JOIN profiles p ON p.pid = m.pid LEFT JOIN allowed a ON a.pid = m.pid
   WHERE m.segment = $segment AND m.lens = $lens {whole}),
 sharers AS ({sharers}),
 wanted AS (
   SELECT c.pid, c.external_id, c.key, s.key IS NOT NULL AS shared, least(c.until, s.until) AS until{carried},
     CASE WHEN NOT c.allowed THEN 'NO_CONSENT' WHEN c.key IS NULL THEN 'NO_IDENTIFIER'
+      WHEN c.held_out THEN 'HELD_OUT'
       WHEN s.blocked OR c.pid <> s.first THEN 'SHARED_IDENTIFIER' END AS withheld
   FROM members c LEFT JOIN sharers s ON s.key = c.key),
 paired AS (
@@ -198,7 +218,8 @@ SELECT pid, external_id, key, 'remove', reason, NULL, FALSE FROM leaving WHERE T
 _SHARERS = """
   WITH others AS MATERIALIZED (
     SELECT i.value AS key, i.pid, c.pid AS member FROM members c
-    JOIN identifiers i ON i.value = c.key AND i.kind = $kind AND i.pid <> c.pid WHERE c.allowed)
+    JOIN identifiers i ON i.value = c.key AND i.kind = $kind AND i.pid <> c.pid
+    WHERE c.allowed AND NOT c.held_out)
   SELECT o.key, bool_or(a.pid IS NULL) AS blocked, min(a.until) AS until, min(o.member) AS first
   FROM others o LEFT JOIN allowed a ON a.pid = o.pid GROUP BY o.key"""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -112,6 +113,38 @@ async def test_a_preview_shows_the_plan_and_writes_nothing(shop: Served) -> None
         "errors": [],
     }
     assert (await shop.ask('{ sync(key: "all-to-shop") { runs { totalCount } } }'))["sync"]["runs"]["totalCount"] == 0
+
+
+PREVIEW_FOR = """query($who: String!) { syncPreviewFor(sync: "all-to-shop", externalId: $who) {
+    profile { externalId } action withheld rejection retryAt removal fields errors { code path } } }"""
+
+
+async def test_a_plan_is_tried_on_one_person_and_leaves_no_trace(working: Served, clock: TestClock) -> None:
+    async def tried(who: str) -> dict[str, Any]:
+        found = (await working.ask(PREVIEW_FOR, who=who))["syncPreviewFor"]
+        return {name: value for name, value in found.items() if value}
+
+    ann = {"profile": {"externalId": "p1"}, "action": "ADD", "fields": {"mail": "ann@example.com"}}
+    assert await tried("p1") == ann
+    assert await tried("p3") == {"profile": {"externalId": "p3"}, "action": "WITHHELD", "withheld": "NO_CONSENT"}
+    assert await tried("p9") == {"errors": [{"code": "NOT_FOUND", "path": ["externalId"]}]}
+    tables = ("plan", "plans", "outcomes", "delivered", "memberships")
+    before = [working.hub.engine.rows(f"SELECT * FROM {table} ORDER BY ALL") for table in tables]
+    assert await tried("p1") == ann
+    assert [working.hub.engine.rows(f"SELECT * FROM {table} ORDER BY ALL") for table in tables] == before
+    await run(working)
+    assert await tried("p1") == {"profile": {"externalId": "p1"}, "action": "UNCHANGED"}
+    assert await tried("p4") == {
+        "profile": {"externalId": "p4"},
+        "action": "REJECTED",
+        "rejection": "refused by the script",
+        "retryAt": (clock.now() + timedelta(hours=1)).isoformat(),
+    }
+    await working.take_in("profiles", "id,email\np2,rob@example.com\n")
+    update = {"action": "UPDATE", "fields": {"mail": "rob@example.com"}}
+    assert await tried("p2") == {"profile": {"externalId": "p2"}, **update}
+    await working.ask('mutation { segmentUpdate(key: "all", input: {rule: "ltv > 50"}) { errors { message } } }')
+    assert await tried("p2") == {"profile": {"externalId": "p2"}, "removal": "LEAVER"}
 
 
 async def test_a_preview_of_no_sync_answers_with_its_error(shop: Served) -> None:
@@ -230,6 +263,8 @@ UNFIT = [
     ({"fields": {"mail": "emial"}}, None, ["input", "fields"]),
     ({"fields": ["email"]}, "INVALID", ["input", "fields"]),
     ({"maxRemovalShare": 7}, "INVALID", ["input", "maxRemovalShare"]),
+    ({"rolloutShare": 0}, "INVALID", ["input", "rolloutShare"]),
+    ({"rolloutShare": 1.01}, "INVALID", ["input", "rolloutShare"]),
     ({"key": "all-to-shop"}, "CONFLICT", ["input", "key"]),
     ({}, "CONFLICT", ["input", "audience"]),
 ]
@@ -247,12 +282,16 @@ async def test_a_sync_that_cannot_be_says_where(shop: Served) -> None:
 
 async def test_a_sync_is_changed_and_rested(shop: Served) -> None:
     query = """mutation($input: SyncUpdateInput!) { syncUpdate(key: "all-to-shop", input: $input) {
-        sync { mode schedule fields maxRemovalShare version } errors { code path message } } }"""
+        sync { mode schedule fields maxRemovalShare rolloutShare version } errors { code path message } } }"""
     sync = (await shop.ask(query, input={"mode": "ADD_ONLY", "schedule": "0 3 * * *"}))["syncUpdate"]["sync"]
     assert (sync["mode"], sync["schedule"], sync["fields"]) == ("ADD_ONLY", "0 3 * * *", {"mail": "email"})
     cleared = {"mode": None, "schedule": None, "fields": None, "maxRemovalShare": None}
     sync = (await shop.ask(query, input=cleared))["syncUpdate"]["sync"]
     assert (sync["mode"], sync["schedule"], sync["fields"], sync["maxRemovalShare"]) == ("MIRROR", "manual", {}, 0.3)
+    sync = (await shop.ask(query, input={"rolloutShare": 0.25}))["syncUpdate"]["sync"]
+    assert sync["rolloutShare"] == 0.25
+    sync = (await shop.ask(query, input={"rolloutShare": None}))["syncUpdate"]["sync"]
+    assert sync["rolloutShare"] == 1
     payload = (await shop.ask(query, input={"mode": "MIRROR", "ifVersion": 1}))["syncUpdate"]
     assert payload["errors"][0]["code"] == "CONFLICT"
     for name, paused in (("syncPause", True), ("syncResume", False)):

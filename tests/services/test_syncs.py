@@ -13,7 +13,7 @@ from hub.core.records import RunStatus, Scope, SyncMode, WithheldReason
 from hub.errors import ErrorCode, HubError
 from hub.plugins import Registry
 from hub.sdk.contract import Capabilities
-from hub.services import destinations, syncs
+from hub.services import destinations, previews, syncs
 from tests.services.opened import add_person
 from tests.services.shop import Shop, shop, until, working
 
@@ -113,22 +113,35 @@ async def test_a_preview_evaluates_afresh_and_leaves_no_trace(store: Shop) -> No
     held = store.hub.engine.rows(memberships)
     evaluated = (await store.hub.store.segments.need("all")).evaluation
     add_person(store.hub, 99, "late")
-    assert (await syncs.preview(store.hub, store.sync.key)).withheld[WithheldReason.NO_CONSENT] >= 1
+    assert (await previews.preview(store.hub, store.sync.key)).withheld[WithheldReason.NO_CONSENT] >= 1
     assert store.hub.engine.rows(memberships) == held
     assert (await store.hub.store.segments.need("all")).evaluation == evaluated
 
 
 async def test_the_preview_is_the_plan_of_the_run(store: Shop) -> None:
     await store.withdraw("p003")
-    before = await syncs.preview(store.hub, store.sync.key)
+    before = await previews.preview(store.hub, store.sync.key)
     assert (before.add, before.remove, before.unchanged) == (3, 0, 0)
     assert {reason.value: count for reason, count in before.withheld.items()} == {"NO_CONSENT": 1}
     assert len(before.sample_adds) == 3 and not before.needs_approval
     async with working(store.hub):
         run = await store.send()
     assert run.counts.added == before.add
-    after = await syncs.preview(store.hub, store.sync.key)
+    after = await previews.preview(store.hub, store.sync.key)
     assert (after.add, after.remove, after.unchanged) == (0, 0, 3)
+
+
+async def test_a_smaller_share_takes_people_out_and_a_larger_one_brings_them_back(store: Shop) -> None:
+    async with working(store.hub):
+        await store.send()
+        everyone = store.there
+        await syncs.update(store.hub, store.sync.key, rollout_share=1e-9)
+        run = await store.send()
+        assert (store.there, run.withheld) == (set(), {WithheldReason.HELD_OUT: len(everyone)})
+        assert run.counts.balanced and run.status is RunStatus.SUCCEEDED
+        await syncs.update(store.hub, store.sync.key, rollout_share=1.0)
+        await store.send()
+        assert store.there == everyone
 
 
 async def test_another_audience_means_remove_there_and_add_here(store: Shop) -> None:

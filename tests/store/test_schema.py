@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hub.store.seal import Keyring
 from hub.store.upgrade import model_changes
 from tests.conftest import DIALECT, SECRET_KEY
 
-ALL = ["0001_initial", "0002_append_only", "0003_subjects"]
+ALL = ["0001_initial", "0002_append_only", "0003_subjects", "0004_rollout_share"]
 # An index over a part of a table, which a model cannot say.
 ONLY_IN_SQL = "consent_entry_subject"
 
@@ -135,7 +136,9 @@ async def described(url: str) -> list[str]:
             rows = [tuple(row) for row in await database.fetch(COLUMNS[database.dialect])]
     finally:
         await database.close()
-    lines = [f"{name}: {line.strip().rstrip(',')}" for name, text in rows for line in text.splitlines()]
+    # SQLite puts a column that was added later on the line of the last one.
+    parts = [(name, part) for name, text in rows for part in re.split(r'\n|,\s*(?="\w+" )', text)]
+    lines = [f"{name}: {part.strip().rstrip(',')}" for name, part in parts]
     return sorted(line.replace(" if not exists", "").rstrip(" ;") for line in lines)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from hashlib import md5
 from typing import Any, NamedTuple
 
 from hub.core.delivery.rows import Row as Planned
@@ -94,7 +95,14 @@ def _withheld(world: World, request: PlanRequest, pid: int, wanted: dict[str, in
         return "NO_CONSENT"
     if key is None:
         return "NO_IDENTIFIER"
+    if held_out(pid, request):
+        return "HELD_OUT"
     return "SHARED_IDENTIFIER" if key in wanted or world.barred(key, request) else None
+
+
+def held_out(pid: int, request: PlanRequest) -> bool:
+    lot = int(md5(f"{request.sync}:p{pid}".encode()).hexdigest()[:8], 16)
+    return lot >= request.rollout_share * 2**32
 
 
 def _wanted(world: World, request: PlanRequest, pid: int, held: Held | None) -> tuple[str, str | None]:

@@ -58,6 +58,7 @@ rounds = st.fixed_dictionaries(
         "world": worlds,
         "scope": scopes,
         "resend": st.sampled_from([False, False, True]),
+        "share": st.sampled_from([1.0, 1.0, 0.6, 0.25]),
         "hours": st.sampled_from([0, 0, 1, 1, 2, 3, 24, 72]),
         "lines": st.lists(lines, max_size=8),
         "folds": st.booleans(),
@@ -103,6 +104,7 @@ def test_the_sets_say_what_one_at_a_time_says(
         now += turn["hours"] * HOUR
         write_world(engine, turn["world"], START)
         request = replace(request, run=run, scope=turn["scope"], resend=turn["resend"], now=now)
+        request = replace(request, rollout_share=turn["share"])
         held = play(engine, turn["world"], held, request, turn["lines"], folds=turn["folds"])
     world = told[-1]["world"]
     if not any(one.late_until for one in held.values()):

@@ -23,7 +23,13 @@ Released = Annotated[str | None, strawberry.argument(description="The person's e
 Empty = Annotated[bool | None, strawberry.argument(description="Remove everyone who is delivered first.")]
 Leave = Annotated[bool | None, strawberry.argument(description="Leave everyone who is delivered where they are.")]
 # What null in an update means: the value a new sync would have.
-AT_FIRST = {"mode": records.SyncMode.MIRROR, "schedule": "manual", "fields": {}, "max_removal_share": 0.3}
+AT_FIRST = {
+    "mode": records.SyncMode.MIRROR,
+    "schedule": "manual",
+    "fields": {},
+    "max_removal_share": 0.3,
+    "rollout_share": 1.0,
+}
 
 
 @strawberry.type

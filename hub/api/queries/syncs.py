@@ -14,10 +14,10 @@ from hub.api.types.catalogue import within_int
 from hub.api.types.connection import Connection, Window, page
 from hub.api.types.profile import Profile
 from hub.api.types.run import Run, Withheld
-from hub.api.types.sync import Sync, SyncPreview
+from hub.api.types.sync import Sync, SyncPreview, SyncPreviewFor
 from hub.api.words import UNSET, After, First, Key
 from hub.errors import HubError
-from hub.services import syncs
+from hub.services import previews
 from hub.warehouse import views
 
 
@@ -51,9 +51,24 @@ class SyncQueries:
         except HubError as error:
             return SyncPreview.refused(errors_of(error))
 
+    @strawberry.field(
+        description="What a run would do now about one person, and why: a plan tried on somebody before it is carried "
+        "out. Nothing is written or sent."
+    )
+    async def sync_preview_for(
+        self,
+        info: Info,
+        sync: Annotated[str, strawberry.argument(description="The key of the sync.")],
+        external_id: Annotated[str, strawberry.argument(description="The person's external id.")],
+    ) -> SyncPreviewFor:
+        try:
+            return SyncPreviewFor.of(await previews.preview_for(info.context.hub, sync, external_id))
+        except HubError as error:
+            return SyncPreviewFor(errors=errors_of(error))
+
 
 async def _preview(info: Info, key: str) -> SyncPreview:
-    found = await syncs.preview(info.context.hub, key)
+    found = await previews.preview(info.context.hub, key)
     people = await info.context.read(views.profiles_by_pid, [*found.sample_adds, *found.sample_removes])
     return SyncPreview(
         errors=[],

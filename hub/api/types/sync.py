@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
@@ -17,8 +18,9 @@ from hub.api.types.profile import Profile
 from hub.api.types.purpose import Purpose
 from hub.api.types.segment import Segment
 from hub.api.words import UNSET, After, First, says
-from hub.core import records
+from hub.core import planning, records
 from hub.warehouse import rejected
+from hub.warehouse.trial import Trial
 
 if TYPE_CHECKING:
     from hub.api.types.run import RejectedPerson, Run, Withheld
@@ -42,6 +44,7 @@ class Sync(Node):
     schedule: str = says("manual | continuous | a cron expression")
     fields: JSON = says("From the vendor's field to the trait that fills it; nothing else leaves the hub.")
     max_removal_share: float = says("A run that would remove more than this share waits for approval.")
+    rollout_share: float = says("The share of the members that is sent, stable by person; the rest is HELD_OUT.")
     version: int = says("Rises with every change.")
     paused: bool = says("Whether it rests; withdrawals are still carried out.")
 
@@ -56,6 +59,7 @@ class Sync(Node):
             schedule=record.schedule,
             fields=dict(record.fields),
             max_removal_share=record.max_removal_share,
+            rollout_share=record.rollout_share,
             version=record.version,
             paused=record.paused,
         )
@@ -132,3 +136,35 @@ class SyncPreview:
     def refused(cls, errors: list[UserError]) -> SyncPreview:
         nobody = {"add": 0, "update": 0, "remove": 0, "unchanged": 0, "needs_approval": False}
         return cls(errors=errors, withheld=[], sample_adds=[], sample_removes=[], **nobody)
+
+
+@strawberry.type(description="What a run would do now about one person, and why; nothing is written or sent.")
+class SyncPreviewFor:
+    errors: list[UserError] = says("Why nothing can be said; empty when it can.", default_factory=list)
+    profile: Profile | None = says("The person; null when nothing can be said.", default=None)
+    action: records.MemberAction | None = says(
+        "What would be done about them as a member; null for somebody who is no member of the segment.", default=None
+    )
+    withheld: records.WithheldReason | None = says("Why they are not sent; null unless WITHHELD.", default=None)
+    rejection: str | None = says(
+        "The vendor's reason, for somebody rejected or quarantined; null for everyone else.", default=None
+    )
+    retry_at: datetime | None = says(
+        "From when the same values are tried again; null unless they are REJECTED.", default=None
+    )
+    removal: planning.Left | None = says("Why they would be removed; null if they would not be.", default=None)
+    fields: JSON | None = says(
+        "What would be sent of them, by the vendor's field; null where nothing would be.", default=None
+    )
+
+    @classmethod
+    def of(cls, trial: Trial) -> SyncPreviewFor:
+        return cls(
+            profile=Profile.of(trial.person),
+            action=trial.action,
+            withheld=trial.withheld,
+            rejection=trial.rejection,
+            retry_at=trial.retry_at,
+            removal=trial.removal,
+            fields=None if trial.fields is None else dict(trial.fields),
+        )
