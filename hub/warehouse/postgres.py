@@ -32,6 +32,8 @@ CONNECTIONS, WAIT_S = 16, 30.0
 # Timestamps are UTC-naive everywhere; casts from text with an offset go through this zone.
 SCHEMA = "warehouse"
 SESSION = f"-c TimeZone=UTC -c client_min_messages=warning -c search_path={SCHEMA}"
+MANY = 1_000
+GROWING = re.compile(r"\s*(CREATE TEMP TABLE|INSERT INTO) \"?(?P<table>\w+)")
 PLAIN_CSV = pyarrow.csv.WriteOptions(include_header=False)
 
 ARROW = {
@@ -137,7 +139,10 @@ class PostgresTransaction(PostgresReader):
         yield self._connection
 
     def execute(self, sql: str, params: Params = NOTHING) -> int:
-        return max(_executed(self._connection, sql, params).rowcount, 0)
+        changed = max(_executed(self._connection, sql, params).rowcount, 0)
+        if grown := GROWING.match(sql):
+            self._note_growth(grown["table"], changed)
+        return changed
 
     def load(self, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:
         columns = [SQL("{} " + SQL_TYPES[field.type]).format(Identifier(field.name)) for field in rows.schema]
@@ -145,11 +150,17 @@ class PostgresTransaction(PostgresReader):
         self._connection.execute(SQL("DROP TABLE IF EXISTS {}").format(Identifier("pg_temp", name)))
         self._connection.execute(make.format(Identifier(name), SQL(", ").join(columns)))
         self.append(name, rows)
+        self._note_growth(name, rows.num_rows if isinstance(rows, pa.Table) else MANY)
 
     def append(self, table: str, rows: pa.Table | pa.RecordBatchReader) -> None:
         with self._connection.cursor().copy(_copy_into(table, rows.schema.names)) as copy:
             for batch in rows.to_batches() if isinstance(rows, pa.Table) else rows:
                 copy.write(_csv(batch))
+
+    def _note_growth(self, table: str, rows: int) -> None:
+        """Have the planner look at a table that has just got many rows: it would take it for an empty one."""
+        if rows >= MANY:
+            self._connection.execute(SQL("ANALYZE {}").format(Identifier(table)))
 
 
 class PostgresEngine(PostgresReader):
