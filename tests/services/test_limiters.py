@@ -243,6 +243,20 @@ async def test_a_wait_of_the_limiters_does_not_keep_the_worker_from_stopping(ope
             await until(lambda: _is_running(open_shop, second.id))
 
 
+async def test_a_run_that_waits_at_its_gate_can_be_cancelled(open_shop: Shop) -> None:
+    throttle = {"call": 1, "kind": "throttle", "retry_after": 3600.0}
+    slow = await another_destination(open_shop, "slow", failures=[throttle], latency_ms=800, concurrency=1)
+    keys = [await another_sync(open_shop, slow, audience) for audience in ("a", "b")]
+    async with working(open_shop.hub):
+        both = [await runs.start(open_shop.hub, key) for key in keys]
+        await until(lambda: len(pretend_account("slow").calls) == 1)
+        await asyncio.sleep(0.3)
+        for run in both:
+            await runs.cancel(open_shop.hub, run.id)
+        ended = [await open_shop.outcome_of(run) for run in both]
+    assert [run.status for run in ended] == [RunStatus.CANCELLED] * 2 and pretend_account("slow").started == 1
+
+
 async def test_a_connector_may_raise_its_throttle_without_any_http() -> None:
     time = Time()
     one = limiter(time)

@@ -75,6 +75,11 @@ def test_no_window_holds_more_than_the_limit(pauses: list[float], most: int, sec
     assert most_within(one.sent, seconds) <= most
 
 
+def test_a_window_is_used_to_the_full() -> None:
+    one = sender(Window(3, 10.0))
+    assert [round(one.send(pause)) for pause in (0, 4, 4, 0, 0, 0)] == [0, 0, 0, 2, 4, 4]
+
+
 @search(60)
 @given(idle, st.floats(0.2, 50), st.integers(1, 20), st.floats(0.1, 30))
 def test_no_stretch_holds_more_than_the_burst_and_the_rate(
