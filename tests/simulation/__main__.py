@@ -88,7 +88,10 @@ def report_coverage(sample: int) -> None:
 
 
 def report_bugs() -> int:
-    table = Table("planted bug", "schedules to find it", "first sign")
+    table = Table()
+    table.add_column("planted bug", no_wrap=True)
+    table.add_column("schedules", justify="right")
+    table.add_column("first sign", no_wrap=True)
     missed = 0
     for bug in BUGS:
         failure = first_failure(range(MOST_FOR_A_BUG), bug)

@@ -237,16 +237,6 @@ def a_crash_doubts_nobody() -> Iterator[None]:
         yield
 
 
-@planted
-def begin_more_than_a_crash_may_leave_open() -> Iterator[None]:
-    with (
-        patch.object(Delivery, "_may_claim", lambda self: bool(self._fresh)),
-        patch.object(Delivery, "_may_doubt_more", lambda self: True),
-        patch.object(OpenBatches, "slot_free", lambda self: len(self._open) <= 2 * self._limits.concurrency),
-    ):
-        yield
-
-
 # The plan.
 
 

@@ -75,8 +75,14 @@ def drops(row: Row, withheld: Mapping[str, WithheldReason]) -> bool:
 
 
 def doubted(rows: Iterable[Row], attempt: int) -> tuple[Row, ...]:
-    """The rows, remembering that this attempt may have reached the vendor."""
-    return tuple(row._replace(unanswered=Unanswered(attempt, row.fingerprint)) for row in rows)
+    """The rows, remembering that this attempt may have reached the vendor. Where attempts with different payloads may,
+    the fingerprint is nobody's: whichever of them lands last, it is not what anybody is wanted with."""
+    return tuple(row._replace(unanswered=Unanswered(attempt, _in_doubt(row))) for row in rows)
+
+
+def _in_doubt(row: Row) -> str:
+    same = row.unanswered is None or row.unanswered.fingerprint == row.fingerprint
+    return row.fingerprint if same else ""
 
 
 def with_traces(verdicts: Iterable[Verdict]) -> list[Verdict]:
