@@ -86,6 +86,14 @@ def test_a_wait_that_the_vendor_asked_for_is_not_counted_as_a_retry() -> None:
     assert len(of(Wait, said)) == 30
 
 
+def test_waits_that_the_vendor_asked_for_use_up_no_retries() -> None:
+    def answer(request: int) -> Answer:
+        return TransientError("slow down", 5.0) if request < 6 else TransientError("busy") if request == 7 else Result()
+
+    told, _ = conversation(answer, 3, retry_floor=1, retry_share=0.0)
+    assert [line.fate for line in told if line.fate is not Fate.UNKNOWN] == [Fate.ACCEPTED] * 3
+
+
 def test_a_flaky_vendor_does_not_pass_for_one_that_is_gone_and_a_silent_one_does() -> None:
     _, flaky = conversation(lambda request: Result() if request % 5 == 0 else TransientError("busy"), 200)
     _, gone = conversation(lambda request: TransientError("busy"), 200)
