@@ -118,6 +118,9 @@ def _followed(hub: Asked, found: dict[str, Any]) -> dict[str, Any]:
 
 def _tell(found: Mapping[str, Any]) -> None:
     print(f"{found['id']} {found['status']}")
+    if found["status"] == "QUEUED":
+        print("Stay with it until it ends: hub run SYNC --follow")
+        return
     print_counts({name: found["counts"][name] for name in ("members", *PEOPLE)})
     for one in found["withheld"]:
         print(f"withheld {one['reason']}: {one['count']:,}")

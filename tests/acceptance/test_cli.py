@@ -59,6 +59,8 @@ def test_beside_a_running_hub(hub: Hub, tmp_path: Path) -> None:
     assert "SUCCEEDED" in done.stdout
     assert "NO_CONSENT" in done.stdout
     assert hub.delivered("pros") == 1
+    queued = command(hub.data, "run", "pros")
+    assert "--follow" in queued.stdout and "nothing to do" not in queued.stdout
     done = command(hub.data, "run", "prosz")
     assert (done.returncode, "pros" in done.stderr) == (1, True)
 
