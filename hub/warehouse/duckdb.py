@@ -22,6 +22,8 @@ from hub.warehouse.engine import Params
 
 NOTHING: Mapping[str, Any] = {}
 MEMORY = ":memory:"
+# How long a question that is being answered when the file is closed may take to hear of it.
+LAST_CALL_S = 5.0
 # Bytes of Arrow that may stay in memory until their transaction ends; scanning a table is quicker than a stream.
 SMALL = 8_000_000
 
@@ -93,14 +95,33 @@ class DuckDbReader:
 
     def __init__(self, root: duckdb.DuckDBPyConnection) -> None:
         self._root = root
+        # The root connection serves one call at a time and refuses a second one instead of waiting; nor can it be
+        # closed while any of its cursors is at work.
+        self._door = threading.Condition()
+        self._inside: set[duckdb.DuckDBPyConnection] = set()
+        self._closing = False
 
     @contextmanager
     def _asking(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        connection = self._root.cursor()
+        connection = self._enter()
         try:
             yield connection
         finally:
-            connection.close()
+            self._leave(connection)
+
+    def _enter(self) -> duckdb.DuckDBPyConnection:
+        with self._door:
+            if self._closing:
+                raise duckdb.ConnectionException("The data plane is being closed.")
+            connection = self._root.cursor()
+            self._inside.add(connection)
+            return connection
+
+    def _leave(self, connection: duckdb.DuckDBPyConnection) -> None:
+        connection.close()
+        with self._door:
+            self._inside.remove(connection)
+            self._door.notify_all()
 
     def query(self, sql: str, params: Params = NOTHING) -> pa.Table:
         with self._asking() as connection:
@@ -191,13 +212,20 @@ class DuckDbEngine(DuckDbReader):
                     connection.execute("ROLLBACK")
 
     def copy_to(self, target: Path, meanwhile: Callable[[], None]) -> None:
-        with self._turn:
-            self._root.execute("CHECKPOINT")
+        with self._turn, self._asking() as connection:
+            connection.execute("CHECKPOINT")
             shutil.copyfile(self._path, target)
             meanwhile()
 
     def close(self) -> None:
         with self._turn:
-            with suppress(duckdb.Error):
-                self._root.execute("CHECKPOINT")
-            self._root.close()
+            with suppress(duckdb.Error), self._asking() as connection:
+                connection.execute("CHECKPOINT")
+            with self._door:
+                self._closing = True
+                for connection in self._inside:
+                    # One that has just got its answer is closed before it leaves.
+                    with suppress(duckdb.ConnectionException):
+                        connection.interrupt()
+                self._door.wait_for(lambda: not self._inside, LAST_CALL_S)
+                self._root.close()

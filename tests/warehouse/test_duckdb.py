@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -49,6 +50,24 @@ def test_a_second_process_is_told_what_to_do(engine: DuckDbEngine, tmp_path: Pat
     done = subprocess.run([sys.executable, "-c", asks, tmp_path / "hub.duckdb"], capture_output=True, text=True)
     assert done.stdout.startswith(ErrorCode.CONFLICT)
     assert "HUB_URL" in done.stdout
+
+
+def test_it_can_be_closed_while_others_still_ask(tmp_path: Path) -> None:
+    for _ in range(20):
+        opened = open_duckdb(tmp_path / "hub.duckdb", threads=1)
+        threads = [threading.Thread(target=ask_on, args=(opened,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        opened.close()
+        for thread in threads:
+            thread.join()
+
+
+def ask_on(engine: DuckDbEngine) -> None:
+    """Until it is closed, which says so in its own way."""
+    with pytest.raises((duckdb.ConnectionException, duckdb.InterruptException)):
+        while True:
+            engine.rows("SELECT 1")
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
