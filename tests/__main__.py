@@ -1,5 +1,5 @@
-"""The whole suite: everything on SQLite and DuckDB, then what touches the control plane again on PostgreSQL, then what
-makes a run with both planes there.
+"""The whole suite: everything on SQLite and DuckDB, then what touches the control plane again on PostgreSQL; the long
+one ends with what makes a run with both planes there.
 
 Tortoise speaks one dialect per process, hence two runs. `HUB_REQUIRE_POSTGRES=1` (CI) makes a missing server a failure.
 """
@@ -31,7 +31,14 @@ def main() -> int:
             return first
         print("\nOnce more with PostgreSQL as the control plane:", flush=True)
         second = run_pytest([*ON_POSTGRES, *marks], HUB_TEST_DATABASE="postgres", HUB_TEST_POSTGRES_URL=url)
-    return first or second
+        third = run_on_both(url) if long else 0
+    return first or second or third
+
+
+def run_on_both(url: str) -> int:
+    print("\nAnd with PostgreSQL as both planes:", flush=True)
+    both = {"HUB_TEST_DATABASE": "postgres", "HUB_TEST_WAREHOUSE": "postgres", "HUB_TEST_POSTGRES_URL": url}
+    return run_pytest(ON_BOTH, **both)
 
 
 def run_pytest(arguments: list[str], **environment: str) -> int:
