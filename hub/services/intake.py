@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from hub.core.imports import CONTENT_TYPES, SUFFIXES, FileFormat, ImportKind, ImportReport
+from hub.core.clock import naive
+from hub.core.imports import CONTENT_TYPES, SUFFIXES, FileFormat, ImportKind, ImportReport, Shape
 from hub.errors import ErrorCode, refuse
 from hub.services.consent_import import import_consents
 from hub.services.hub import Hub
 from hub.warehouse import events, profiles
-from hub.warehouse.staging import Progress, read
+from hub.warehouse.engine import Transaction
+from hub.warehouse.staging import Progress, Staged, read
 
 
 async def import_file(
@@ -42,20 +45,43 @@ async def import_file(
         raise refuse(ErrorCode.INVALID, "Only a file of profiles can be a snapshot.", "snapshot")
     if what is ImportKind.CONSENTS:
         return await import_consents(hub, file, file_format, mapping=mapping, progress=progress)
-    now = hub.clock.now().astimezone(UTC).replace(tzinfo=None)
-
-    def carry_out() -> ImportReport:
-        with hub.engine.write() as tx:
-            if what is ImportKind.PROFILES:
-                staged = read(tx, file, file_format, profiles.shape(tx, region), mapping=mapping, progress=progress)
-                return profiles.import_profiles(tx, staged, now, hub.pepper, snapshot=snapshot, approve=approve)
-            staged = read(tx, file, file_format, events.shape(tx), mapping=mapping, progress=progress)
-            return events.import_events(tx, staged, now, hub.pepper, mapping)
-
+    incoming = Incoming(file, file_format, mapping, progress)
+    if what is ImportKind.PROFILES:
+        carry_out = partial(_import_profiles, hub, incoming, region, snapshot=snapshot, approve=approve)
+    else:
+        carry_out = partial(_import_events, hub, incoming)
     report = await asyncio.to_thread(carry_out)
     if report.accepted or report.removed:
         hub.signals.imported.set()
     return report
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A file, and how it is to be read."""
+
+    file: Path
+    format: FileFormat
+    mapping: Mapping[str, str] | None
+    progress: Progress | None
+
+    def staged(self, tx: Transaction, shape: Shape) -> Staged:
+        return read(tx, self.file, self.format, shape, mapping=self.mapping, progress=self.progress)
+
+
+def _import_profiles(
+    hub: Hub, incoming: Incoming, region: str | None, *, snapshot: bool, approve: bool
+) -> ImportReport:
+    now = naive(hub.clock.now())
+    with hub.engine.write() as tx:
+        staged = incoming.staged(tx, profiles.shape(tx, region))
+        return profiles.import_profiles(tx, staged, now, hub.pepper, snapshot=snapshot, approve=approve)
+
+
+def _import_events(hub: Hub, incoming: Incoming) -> ImportReport:
+    now = naive(hub.clock.now())
+    with hub.engine.write() as tx:
+        return events.import_events(tx, incoming.staged(tx, events.shape(tx)), now, hub.pepper, incoming.mapping)
 
 
 def _kind(name: str) -> ImportKind:

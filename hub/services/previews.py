@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC
 
+from hub.core.clock import naive
 from hub.core.planning import PlanPreview, PlanRequest, needs_approval
 from hub.core.records import Sync, WithheldReason
 from hub.errors import ErrorCode, refuse
@@ -94,6 +94,5 @@ def _evaluated(engine: Engine, request: PlanRequest, selection: str | None) -> I
     """The data plane as it would be if the segment were evaluated first, which leaves no trace."""
     with engine.rehearse() as tx:
         if selection is not None:
-            as_of = request.now.astimezone(UTC).replace(tzinfo=None)
-            evaluate_in(tx, request.segment, request.lens, selection, as_of)
+            evaluate_in(tx, request.segment, request.lens, selection, naive(request.now))
         yield tx

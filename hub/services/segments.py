@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import structlog
 
+from hub.core.clock import aware, naive
 from hub.core.records import Evaluation, Lens, Segment
 from hub.core.rules.catalogue import Catalogue
 from hub.core.rules.check import Checked, check_text
@@ -131,7 +132,7 @@ async def preview(
     against = await hub.store.segments.need(segment, "segment") if segment else None
     checked = await _checked(hub, rule, segment)
     sql = await asyncio.to_thread(compile_rule, checked, hub.engine.dialect)
-    moment = _naive(as_of or hub.clock.now())
+    moment = naive(as_of or hub.clock.now())
     found = await asyncio.to_thread(memberships.match, hub.engine, sql, moment, sample, against.id if against else None)
     words = explain(parse(rule))
     return RulePreview(found.size, found.sample, words, found.entering, found.leaving, checked.warnings)
@@ -145,13 +146,13 @@ async def explain_membership(hub: Hub, external_id: str, segment_key: str) -> Me
     checked = await _checked(hub, segment.rule, segment_key)
     now = hub.clock.now()
     columns = [node for node, _ in walk(checked.rule, unfold=True) if isinstance(node, Column)]
-    found = await asyncio.to_thread(memberships.person, hub.engine, external_id, columns, _naive(now))
+    found = await asyncio.to_thread(memberships.person, hub.engine, external_id, columns, naive(now))
     if found is None:
         return None
     pid, person = found
     verdict = judge(checked.rule, person, now)
     since = await asyncio.to_thread(memberships.entered_at, hub.engine, segment.id, pid)
-    entered = since.replace(tzinfo=UTC) if since and verdict.verdict is True else None
+    entered = aware(since) if verdict.verdict is True else None
     return MembershipExplanation(verdict.verdict is True, entered, verdict.as_json())
 
 
@@ -159,7 +160,7 @@ async def _evaluated(hub: Hub, segment: Segment, checked: Checked, as_of: dateti
     lens = Lens.LIVE if as_of is None else Lens.AS_OF
     moment = as_of or hub.clock.now()
     sql = await asyncio.to_thread(compile_rule, checked, hub.engine.dialect)
-    counts = await asyncio.to_thread(memberships.evaluate, hub.engine, segment.id, lens, sql, _naive(moment))
+    counts = await asyncio.to_thread(memberships.evaluate, hub.engine, segment.id, lens, sql, naive(moment))
     evaluation = Evaluation(counts.size, counts.entered, counts.left, moment, hub.clock.now())
     await hub.store.segments.save_evaluation(segment.id, lens, evaluation, version=segment.version)
     if lens is Lens.LIVE and (counts.entered or counts.left):
@@ -217,8 +218,3 @@ def _description_problems(description: str) -> list[Problem]:
         return []
     message = f"The description must have at most {LONGEST_DESCRIPTION:,} characters."
     return [Problem(ErrorCode.INVALID, message, ("input", "description"))]
-
-
-def _naive(moment: datetime) -> datetime:
-    """As the data plane writes instants."""
-    return moment.astimezone(UTC).replace(tzinfo=None)

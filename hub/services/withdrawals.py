@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 
+from hub.core.clock import aware, naive
 from hub.core.records import Run, RunCause, RunStatus, Scope, Sync
 from hub.errors import HubError
 from hub.sdk.contract import Capabilities
@@ -55,10 +56,10 @@ async def note_duration(hub: Hub, run: Run) -> None:
 
 async def next_lapse(hub: Hub) -> datetime | None:
     """When the next grant ends by itself; None if none does."""
-    now = hub.clock.now().astimezone(UTC).replace(tzinfo=None)
+    now = naive(hub.clock.now())
     sql = "SELECT min(expires_at) FROM consent WHERE state = 'GRANTED' AND expires_at > $now"
     [(lapse,)] = await asyncio.to_thread(hub.engine.rows, sql, {"now": now})
-    return lapse.replace(tzinfo=UTC) if lapse else None
+    return aware(lapse)
 
 
 async def _fold_runs_under_way(hub: Hub, vendors: Vendors, sync: Sync, active: Sequence[Run]) -> None:

@@ -60,9 +60,8 @@ class Worker:
         vendors = Vendors(self._hub)
         self._desk = Desk(self._hub, vendors, policy=self._policy)
         self._reactions = Reactions(self._hub, vendors)
-        if self._hub.engine.dialect == "duckdb":
-            # One process owns the data plane, so whoever held a lease before is dead.
-            await self._hub.store.runs.let_go_of_all()
+        # One process owns the data plane, so whoever held a lease before is dead.
+        await self._hub.store.runs.let_go_of_all()
         loops = [asyncio.create_task(self._over_and_over(step)) for step in (self._claim, *self._reactions.steps)]
         try:
             await self._stopping.wait()

@@ -1,9 +1,5 @@
 """Runs: who waits, who works on what, and what came of it.
 
-A run holds a place of its sync, and the database lets one run hold each: `next …` while it waits in line, then the lane
-it runs in. Removals of people who may no longer be sent have a lane of their own, beside everything else. So a sync has
-one run under way and one follow-up, whoever asks and however many workers there are.
-
 A worker that claims a run gets a `Claim` with a fence. Every write that carries a fence fails with `LeaseLost` once
 another worker has claimed the run, so that one that slept too long writes nothing.
 """
@@ -15,19 +11,15 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tortoise.expressions import F, Q, Subquery
+from tortoise.expressions import F, Q
 
 from hub.core.records import Run, RunCause, RunCounts, RunStatus, Scope, WithheldReason
 from hub.errors import ErrorCode, HubError, Problem, refuse
 from hub.store import models, problems
 from hub.store.database import stored
+from hub.store.places import ENDED, ORDINARY, URGENT, claimable, next_place
 from hub.store.repository import Repository
 
-URGENT, ORDINARY = "urgent", "ordinary"
-WORKABLE = [status.value for status in (RunStatus.QUEUED, RunStatus.PLANNING, RunStatus.RUNNING)]
-ENDED = [status.value for status in RunStatus if status.ended]
-# What is removed for good goes out though the sync is paused.
-IN_SPITE_OF_PAUSE = [Scope.WITHDRAWN.value, Scope.EMPTY.value, Scope.REPEAT.value]
 TRIES = 5
 
 
@@ -68,7 +60,7 @@ class Runs(Repository[Run]):
         """The run that will do this: a new one, or the one already waiting in line, with these newest arguments.
 
         One that waits to try the refused again stays so, since it does all that ALL does."""
-        waiting = models.Run.filter(sync_id=sync_id, place=_next_place(scope, audience))
+        waiting = models.Run.filter(sync_id=sync_id, place=next_place(scope, audience))
         for last in (False,) * (TRIES - 1) + (True,):
             if row := await waiting.first():
                 if scope is Scope.REPEAT:
@@ -91,7 +83,7 @@ class Runs(Repository[Run]):
         async with self._database.transaction():
             row = await models.Run.create(
                 sync_id=sync_id,
-                place=_next_place(scope, audience),
+                place=next_place(scope, audience),
                 cause=cause.value,
                 scope=scope.value,
                 audience=audience,
@@ -120,7 +112,7 @@ class Runs(Repository[Run]):
         return None
 
     async def _claim(self, lane: str, owner: str, now: datetime, lease_s: float) -> Claim | None:
-        for row in await _claimable(lane, now):
+        for row in await claimable(lane, now):
             taken = models.Run.filter(id=row.id, fence=row.fence)
             until = now + timedelta(seconds=lease_s)
             if await taken.update(place=lane, lease_owner=owner, lease_expires_at=until, fence=F("fence") + 1):
@@ -243,17 +235,6 @@ class Runs(Repository[Run]):
             raise LeaseLost(f"run {id} has ended or is another worker's")
 
 
-async def _claimable(lane: str, now: datetime) -> list[models.Run]:
-    """The oldest run that may be claimed in this lane; locked, on PostgreSQL, against other workers."""
-    under_way = models.Run.filter(place=lane, sync_id__isnull=False).values("sync_id")
-    in_line = Q(place__startswith=f"next {lane}") & Q(sync_id__not_in=Subquery(under_way))
-    unleased = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=now)
-    may_send = Q(sync__paused=False) | Q(scope__in=IN_SPITE_OF_PAUSE)
-    rows = models.Run.filter(Q(place=lane) | in_line, unleased, may_send, status__in=WORKABLE)
-    open_for = rows.filter(sync__destination__paused=False).order_by("id").limit(1)
-    return await open_for.select_for_update(skip_locked=True, of=("run",))
-
-
 async def _claim_of(id: int) -> Claim:
     row = await models.Run.get(id=id)
     return Claim(_run(row), row.lease_owner or "", row.fence, row.lease_expires_at, row.plan)  # type: ignore[arg-type]
@@ -261,13 +242,6 @@ async def _claim_of(id: int) -> Claim:
 
 def _older(rows: Any, after_id: int | None) -> Any:
     return (rows if after_id is None else rows.filter(id__lt=after_id)).order_by("-id")
-
-
-def _next_place(scope: Scope, audience: str) -> str:
-    if scope is Scope.WITHDRAWN:
-        return f"next {URGENT}"
-    # To empty an audience is never merged with filling one.
-    return f"next {ORDINARY} empty {audience}" if scope is Scope.EMPTY else f"next {ORDINARY}"
 
 
 def _ending(status: RunStatus, now: datetime) -> dict[str, Any]:

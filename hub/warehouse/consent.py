@@ -7,11 +7,11 @@ The fold here says in sets what `hub.core.consent.fold` says for one person; a t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
+from hub.core.clock import aware
 from hub.core.consent import ConsentStanding
 from hub.core.records import ConsentState
 from hub.warehouse.engine import Reader, Transaction
@@ -114,7 +114,7 @@ def states(reader: Reader, pids: Sequence[int]) -> dict[int, dict[str, ConsentSt
     found: dict[int, dict[str, ConsentStanding]] = {}
     sql = "SELECT pid, purpose, state, since, expires_at, seq FROM consent WHERE pid = ANY($pids)"
     for pid, purpose, state, since, expires_at, seq in reader.rows(sql, {"pids": list(pids)}):
-        standing = ConsentStanding(ConsentState(state), _aware(since), _aware(expires_at), seq)
+        standing = ConsentStanding(ConsentState(state), aware(since), aware(expires_at), seq)
         found.setdefault(pid, {})[purpose] = standing
     return found
 
@@ -133,10 +133,6 @@ def _settle(tx: Transaction, head: int) -> int:
     tx.execute("DROP TABLE consent_touched")
     tx.execute("DROP TABLE consent_delta")
     return head
-
-
-def _aware(moment: Any) -> datetime | None:
-    return None if moment is None else moment.replace(tzinfo=UTC)
 
 
 _COLUMNS = ", ".join(ENTRIES.names)

@@ -14,10 +14,11 @@ the very same payload, which rests) or `withheld`. `shared`: other profiles hold
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from math import ceil
 from typing import Any, NamedTuple
 
+from hub.core.clock import naive
 from hub.core.planning import EXTERNAL_ID, PlanRequest
 from hub.core.records import Scope, SyncMode, WithheldReason
 from hub.warehouse.engine import Reader
@@ -59,11 +60,6 @@ def decision(reader: Reader, request: PlanRequest) -> Statement:
         **({"bound": rollout_bound(request.rollout_share)} if is_pilot(request) else {}),
     }
     return Statement(sql, params)
-
-
-def naive(moment: datetime) -> datetime:
-    """As the data plane keeps time: in UTC, without a zone."""
-    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def quoted(name: str) -> str:

@@ -10,11 +10,11 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from hub.core.clock import naive
 from hub.core.delivery.messages import Verdict
 from hub.core.delivery.rows import Rows, Stretch
 from hub.core.planning import Fate, Op, count
 from hub.core.records import RunCounts, WithheldReason
-from hub.warehouse.decision import naive
 from hub.warehouse.engine import Engine, Reader
 from hub.warehouse.plan import TEXT_AS_IS, plan_summary
 from hub.warehouse.schema import take_numbers

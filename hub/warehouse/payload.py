@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import repeat, starmap
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from hub.core.clock import aware
 from hub.core.planning import Op, PlanRequest, Reading
 from hub.sdk.contract import FieldValue, Person
 from hub.warehouse.consent import watermark
 from hub.warehouse.decision import allowed, consent_params, fingerprint, is_own, mapping, quoted, traits_of
-from hub.warehouse.engine import Engine
+from hub.warehouse.engine import Reader
 from hub.warehouse.outcomes import LOGGED
 
 _WHOLE_NUMBERS = 2.0**53
 
 
 def read_people(
-    engine: Engine, request: PlanRequest, after: int = 0, limit: int = 8000, *, positions: Sequence[int] | None = None
+    reader: Reader, request: PlanRequest, after: int = 0, limit: int = 8000, *, positions: Sequence[int] | None = None
 ) -> Reading:
     """The next people of the plan, looked for at positions `after` + 1 to `after` + `limit`, without those who have a
     final outcome already; or those at `positions` as they are now, outcome or not.
@@ -33,10 +34,10 @@ def read_people(
     """
     if positions is None:
         window = {"after": after, "upto": after + limit}
-        return _read(engine, request, _WITHIN, window, finished=False)
+        return _read(reader, request, _WITHIN, window, finished=False)
     window = {"after": min(positions, default=1) - 1, "upto": max(positions, default=0)}
     which = f'{_WITHIN} AND p."position" IN (SELECT unnest($wanted))'
-    return _read(engine, request, which, {**window, "wanted": list(positions)}, finished=True)
+    return _read(reader, request, which, {**window, "wanted": list(positions)}, finished=True)
 
 
 _WITHIN = 'p."position" > $after AND p."position" <= $upto'
@@ -57,29 +58,29 @@ class _Stretch(NamedTuple):
     generation: int
 
 
-def _read(engine: Engine, request: PlanRequest, which: str, window: dict[str, Any], *, finished: bool) -> Reading:
-    stretch = _look(engine, request, which, window)
+def _read(reader: Reader, request: PlanRequest, which: str, window: dict[str, Any], *, finished: bool) -> Reading:
+    stretch = _look(reader, request, which, window)
     if stretch is None:
-        return Reading(watermark(engine), window["after"])
+        return Reading(watermark(reader), window["after"])
     leave_out = stretch.told and not finished
     sql = _statement(request, which, others=stretch.others, leave_out=leave_out)
     kind = {"kind": request.key} if stretch.others else {}
     consent = consent_params(request, request.now)
     bounds = {"low": stretch.low, "high": stretch.high}
     params = {"run": request.run, **window, **consent, **kind, **bounds, "mapping": mapping(request)}
-    rows = engine.query(sql, _only_named(params, sql))
+    rows = reader.query(sql, _only_named(params, sql))
     if not rows.num_rows:
-        return Reading(watermark(engine), stretch.last)
+        return Reading(watermark(reader), stretch.last)
     reading = _reading(rows, request, stretch.last)
     if reading.as_of[1] != stretch.generation and not (stretch.others or is_own(request.key)):
         # Identifiers were linked between the look and the reading: somebody may share a key by now.
-        return _read(engine, request, which, window, finished=finished)
+        return _read(reader, request, which, window, finished=finished)
     return reading
 
 
-def _look(engine: Engine, request: PlanRequest, which: str, window: dict[str, Any]) -> _Stretch | None:
+def _look(reader: Reader, request: PlanRequest, which: str, window: dict[str, Any]) -> _Stretch | None:
     asked = {"run": request.run, **window}
-    [(low, high, last, shared, told, planned, generation)] = engine.rows(_LOOK.format(which=which), asked)
+    [(low, high, last, shared, told, planned, generation)] = reader.rows(_LOOK.format(which=which), asked)
     if last is None:
         return None
     others = not is_own(request.key) and (shared or planned != generation)
@@ -158,7 +159,7 @@ def _reading(rows: pa.Table, request: PlanRequest, last: int) -> Reading:
         people=list(starmap(Person, zip(ids, keys, fields, strict=True))),
         fingerprints=fingerprints,
         allowed=allowed,
-        until=[moment and moment.replace(tzinfo=UTC) for moment in until],
+        until=[aware(moment) for moment in until],
         reasons=reasons,
         lines=rows.select(LOGGED),
     )

@@ -7,13 +7,14 @@ first, then by pid) and, without a position, for everyone `withheld` or `rejecte
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from hub.core.clock import aware, naive
 from hub.core.planning import Left, Op, PlanPreview, PlanRequest, PlanSummary
 from hub.core.records import Scope, WithheldReason
 from hub.warehouse.consent import watermark
-from hub.warehouse.decision import decision, is_whole, naive
+from hub.warehouse.decision import decision, is_whole
 from hub.warehouse.engine import Engine, Reader, Transaction
 
 # Short-lived text that differs in every row: packing it would take longer than all the rest of a plan.
@@ -87,7 +88,7 @@ def withdrawn_since(reader: Reader, run: int, purposes: Sequence[str]) -> dateti
     params = {f"purpose{n}": purpose for n, purpose in enumerate(purposes)}
     names = ", ".join(f"${name}" for name in params) or "NULL"
     [(since,)] = reader.rows(_WITHDRAWN_SINCE.format(purposes=names), {**params, "run": run})
-    return since.replace(tzinfo=UTC) if since else None
+    return aware(since)
 
 
 def delivered_before(reader: Reader, request: PlanRequest) -> int:

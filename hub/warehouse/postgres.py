@@ -1,7 +1,7 @@
-"""The shared engine: a schema of a PostgreSQL server, which any number of processes work on.
+"""The engine on a server: a schema of a PostgreSQL, owned by one process for as long as that has it open.
 
-One writer at a time, as the engine promises, across all of them: a writing transaction holds an advisory lock to its
-end. Rows come in as CSV, which Arrow writes and COPY reads.
+Deliveries of several processes would have to be kept apart person by person before they may share it. Advisory locks
+say who owns the schema and whose turn it is to write. Rows come in as CSV, which Arrow writes and COPY reads.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from hub.errors import ErrorCode, refuse
 from hub.warehouse.engine import Params
 
 NOTHING: Mapping[str, Any] = {}
-# Any number will do, as long as every hub uses it: "hub" in ASCII.
-WRITER = 0x687562
+# Any numbers will do, as long as every hub uses them: "hub" and "own" in ASCII, each beside the schema's own hash.
+WRITER, OWNER = 0x687562, 0x6F776E
+TURN = f"SELECT pg_advisory_xact_lock({WRITER}, hashtext(current_schema()))"
+OWN = f"SELECT pg_try_advisory_lock({OWNER}, hashtext(current_schema()))"
 CONNECTIONS, WAIT_S = 16, 30.0
 # Timestamps are UTC-naive everywhere; casts from text with an offset go through this zone.
 SCHEMA = "warehouse"
@@ -71,7 +73,8 @@ class Number(Loader):
 
 
 def open_postgres(url: str) -> PostgresEngine:
-    """Connect to the server; raises UNSUPPORTED when the URL is not understood or nothing answers there."""
+    """Connect to the server and own the schema; raises UNSUPPORTED when the URL is not understood or nothing answers
+    there, CONFLICT while another process owns it."""
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     settings = _settings(url)
     pool = ConnectionPool(url, min_size=1, max_size=CONNECTIONS, open=False, kwargs=settings, configure=_configure)
@@ -82,12 +85,28 @@ def open_postgres(url: str) -> PostgresEngine:
         pool.close()
         message = "No PostgreSQL answers there: start it, or correct the address, the user and the password."
         raise refuse(ErrorCode.UNSUPPORTED, message, "HUB_WAREHOUSE_URL") from None
-    return PostgresEngine(pool)
+    return PostgresEngine(pool, _owning(pool))
+
+
+def _owning(pool: ConnectionPool[Any]) -> psycopg.Connection[Any]:
+    """A connection that holds the schema until it is closed."""
+    connection = pool.getconn()
+    if connection.execute(OWN).fetchone() != (True,):
+        pool.putconn(connection)
+        pool.close()
+        raise refuse(
+            ErrorCode.CONFLICT,
+            "Another process has the data plane open, and one at a time may: use that running hub by setting HUB_URL "
+            "(and HUB_TOKEN), or stop it first.",
+            suggestion="HUB_URL",
+        )
+    return connection
 
 
 def _make_schema(pool: ConnectionPool[Any]) -> None:
     """The control plane may live in the same database: the data plane keeps to a schema of its own."""
     with pool.connection() as connection, connection.transaction():
+        # Two that start at once would both find it missing.
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (WRITER,))
         connection.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(Identifier(SCHEMA)))
 
@@ -164,6 +183,10 @@ class PostgresTransaction(PostgresReader):
 
 
 class PostgresEngine(PostgresReader):
+    def __init__(self, pool: ConnectionPool[Any], owning: psycopg.Connection[Any]) -> None:
+        super().__init__(pool)
+        self._owning = owning
+
     @contextmanager
     def stream(self, sql: str, params: Params = NOTHING, rows: int = 10_000) -> Iterator[Iterator[pa.RecordBatch]]:
         with self._asking() as connection, connection.transaction(), connection.cursor("stream") as cursor:
@@ -172,21 +195,21 @@ class PostgresEngine(PostgresReader):
 
     @contextmanager
     def write(self) -> Iterator[PostgresTransaction]:
-        with self._writing() as connection, connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (WRITER,))
-            yield PostgresTransaction(self._pool, connection)
+        with self._writing(stays=True) as tx:
+            yield tx
 
     @contextmanager
     def rehearse(self) -> Iterator[PostgresTransaction]:
-        with self._writing() as connection, connection.transaction(force_rollback=True):
-            yield PostgresTransaction(self._pool, connection)
+        with self._writing(stays=False) as tx:
+            yield tx
 
     @contextmanager
-    def _writing(self) -> Iterator[psycopg.Connection[Any]]:
-        """A connection whose temporary tables go when it is given back."""
+    def _writing(self, *, stays: bool) -> Iterator[PostgresTransaction]:
         with self._asking() as connection:
             try:
-                yield connection
+                with connection.transaction(force_rollback=not stays):
+                    connection.execute(TURN)
+                    yield PostgresTransaction(self._pool, connection)
             finally:
                 if not connection.broken:
                     connection.execute("DISCARD TEMP")
@@ -197,7 +220,9 @@ class PostgresEngine(PostgresReader):
         raise refuse(ErrorCode.UNSUPPORTED, message, "HUB_WAREHOUSE_URL")
 
     def close(self) -> None:
-        self._pool.close()
+        if not self._pool.closed:
+            self._pool.putconn(self._owning)
+            self._pool.close()
 
 
 def _executed(connection: psycopg.Connection[Any], sql: str, params: Params) -> psycopg.Cursor[Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from hub.warehouse.decision import naive
+from hub.core.clock import aware, naive
 from hub.warehouse.engine import Engine, Reader
 from hub.warehouse.views import Person, profiles_by_pid
 
@@ -36,7 +36,7 @@ def rejected(
     rows = reader.rows(f'SELECT pid, reason, attempts, "at", retry_at {_WHICH[quarantined]} {page}', asked)
     people = profiles_by_pid(reader, [pid for pid, *_ in rows])
     return [
-        RejectedPerson(pid, reason, attempts, at.replace(tzinfo=UTC), _aware(retry_at), people.get(pid))
+        RejectedPerson(pid, reason, attempts, at.replace(tzinfo=UTC), aware(retry_at), people.get(pid))
         for pid, reason, attempts, at, retry_at in rows
     ]
 
@@ -55,10 +55,6 @@ def release(engine: Engine, sync: int, audience: str, now: datetime, external_id
         whom, asked["external_id"] = "AND external_id = $external_id", external_id
     with engine.write() as tx:
         return tx.execute(f"{_RELEASE} {whom}", asked)
-
-
-def _aware(moment: datetime | None) -> datetime | None:
-    return moment and moment.replace(tzinfo=UTC)
 
 
 # A person may have been refused under an older address as well: the newest word counts.

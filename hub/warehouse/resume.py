@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from hub.warehouse.decision import naive
+from hub.core.clock import naive
 from hub.warehouse.engine import Engine, Reader
 from hub.warehouse.outcomes import LATEST
 from hub.warehouse.schema import take_numbers

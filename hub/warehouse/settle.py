@@ -17,9 +17,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from hub.core.clock import naive
 from hub.core.planning import RESTS, PlanRequest
 from hub.core.records import RunCounts, Scope
-from hub.warehouse.decision import is_whole, naive
+from hub.warehouse.decision import is_whole
 from hub.warehouse.engine import Engine, Reader, Transaction
 from hub.warehouse.outcomes import progress
 from hub.warehouse.plan import TEXT_AS_IS

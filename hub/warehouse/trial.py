@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, cast
+from datetime import datetime
+from typing import Any
 
+from hub.core.clock import aware
 from hub.core.planning import Left, PlanRequest
 from hub.core.records import MemberAction, WithheldReason
 from hub.sdk.contract import FieldValue
 from hub.warehouse.decision import decision
-from hub.warehouse.engine import Engine, Transaction
+from hub.warehouse.engine import Transaction
 from hub.warehouse.payload import read_people
 from hub.warehouse.views import Person, profile_by_external_id
 
@@ -72,7 +73,7 @@ def _refusal(tx: Transaction, request: PlanRequest, key: str) -> dict[str, Any]:
     held = "FROM delivered WHERE sync = $sync AND audience = $audience AND key = $key"
     asked = {"sync": request.sync, "audience": request.audience, "key": key}
     [(reason, retry_at)] = tx.rows(f"SELECT coalesce(reason, ''), retry_at {held}", asked)
-    return {"rejection": reason, "retry_at": retry_at and retry_at.replace(tzinfo=UTC)}
+    return {"rejection": reason, "retry_at": aware(retry_at)}
 
 
 def _fields(tx: Transaction, request: PlanRequest, person: Person, about: tuple[Any, ...]) -> Mapping[str, FieldValue]:
@@ -80,5 +81,5 @@ def _fields(tx: Transaction, request: PlanRequest, person: Person, about: tuple[
     op, _, key, shared = about
     row = {"run": request.run, "pid": person.pid, "id": person.external_id, "key": key, "op": op, "shared": shared}
     tx.execute("INSERT INTO plan VALUES ($run, $pid, $id, $key, $op, NULL, NULL, $shared, 1)", row)
-    [planned] = read_people(cast(Engine, tx), request, positions=[1]).rows
+    [planned] = read_people(tx, request, positions=[1]).rows
     return planned.person.fields

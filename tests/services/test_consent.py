@@ -173,14 +173,25 @@ async def test_catching_up_at_the_head_writes_nothing(hub):
     assert await catch_up(hub) == position
 
 
-async def test_whoever_asks_after_a_decision_sees_it_though_others_asked_before(hub):
-    for rounds in range(8):
-        earlier = [asyncio.create_task(catch_up(hub)) for _ in range(3)]
-        for _ in range(rounds):
-            await asyncio.sleep(0)
-        entry = await record(hub, withdrawal(hub))
-        assert (await catch_up(hub)).watermark >= entry.seq
-        await asyncio.gather(*earlier)
+async def test_whoever_asks_after_a_decision_sees_it_though_others_asked_before(hub, monkeypatch):
+    head, looked, go_on = hub.store.ledger.head, asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> int:
+        monkeypatch.setattr(hub.store.ledger, "head", head)
+        found = await head()
+        looked.set()
+        await go_on.wait()
+        return found
+
+    monkeypatch.setattr(hub.store.ledger, "head", slowly)
+    earlier = asyncio.create_task(catch_up(hub))
+    await looked.wait()
+    entry = await record(hub, withdrawal(hub))
+    later = asyncio.create_task(catch_up(hub))
+    await asyncio.sleep(0)
+    go_on.set()
+    assert (await later).watermark >= entry.seq
+    await earlier
 
 
 async def test_many_who_catch_up_at_once_all_get_a_position_at_the_head(hub):

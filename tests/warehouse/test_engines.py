@@ -127,6 +127,20 @@ def test_the_schema_is_made_once_and_is_the_newest(engine: Any) -> None:
 
 
 @pytest.mark.postgres
+def test_a_second_hub_on_the_same_server_is_told_what_to_do() -> None:
+    from hub.warehouse import postgres
+
+    with open_plane("postgres") as first:
+        url = first._pool.conninfo
+        with pytest.raises(HubError, match="Another process") as refused:
+            postgres.open_postgres(url)
+        assert refused.value.problems[0].code is ErrorCode.CONFLICT
+        assert first.rows("SELECT 1") == [(1,)]
+        first.close()
+        postgres.open_postgres(url).close()
+
+
+@pytest.mark.postgres
 def test_a_server_that_does_not_answer_is_named_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     from hub.warehouse import postgres
 
