@@ -20,8 +20,8 @@ def failures(runs: Iterable[Run]) -> Series | None:
 
 
 def failed_removals(removals: Iterable[Run], ordinary: Iterable[Run]) -> Series | None:
-    """The runs for withdrawals, newest first, that left somebody there. An ordinary run that came after them and removed
-    everybody has done their work."""
+    """The runs for withdrawals, newest first, that left somebody there. An ordinary run that came after them and
+    removed everybody has done their work."""
     cleared = max((_ended_at(run) for run in ordinary if _removed_everybody(run)), default=None)
     later = [run for run in removals if cleared is None or _ended_at(run) > cleared]
     return _series(later, lambda run: run.status is not RunStatus.SUCCEEDED)

@@ -21,7 +21,7 @@ WHY = {
     ErrorCode.POLICY: "a rule of the house asks for it",
 }
 TO_DO = {
-    CauseKind.RUNS_FAILED: "See the failure of the sync's last run. The hub tries again by itself where it has a schedule.",
+    CauseKind.RUNS_FAILED: "See the failure of the sync's last run; where it has a schedule, it is tried again.",
     CauseKind.REMOVALS_FAILED: "See the sync's last runs at once: people who withdrew may still be in the audience.",
     CauseKind.REJECTED: "See `rejected` of the sync for the vendor's reasons, and correct the data or the mapping.",
     CauseKind.PENDING: "They go with the next run; if that leaves them again, see the vendor's state.",
