@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import hmac
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from operator import attrgetter
@@ -36,6 +32,7 @@ from hub.sdk import (
     hookimpl,
     scrubbed,
 )
+from hub.sdk.webhooks import SECRET_FORM, is_signing_secret, signed
 
 _OURS = ("webhook-", "content-", "host", "transfer-encoding", "connection")
 _UNSURE = Result(rest=OutcomeKind.UNKNOWN)
@@ -53,8 +50,8 @@ class WebhookConfig(ConnectorConfig):
     @field_validator("secret")
     @classmethod
     def _signs(cls, secret: SecretStr) -> SecretStr:
-        if not 24 <= len(_signing_key(secret)) <= 64:
-            raise ValueError("must be whsec_ followed by 24 to 64 bytes in base64")
+        if not is_signing_secret(secret.get_secret_value()):
+            raise ValueError(f"must be {SECRET_FORM}")
         return secret
 
     @field_validator("headers")
@@ -114,23 +111,7 @@ def _by_id(people: Sequence[Person]) -> list[Person]:
 
 
 def _signed(secret: SecretStr, body: bytes) -> dict[str, str]:
-    number = f"msg_{hashlib.sha256(body).hexdigest()[:32]}"
-    moment = str(int(time.time()))
-    signature = hmac.digest(_signing_key(secret), f"{number}.{moment}.".encode() + body, "sha256")
-    return {
-        "content-type": "application/json",
-        "webhook-id": number,
-        "webhook-timestamp": moment,
-        "webhook-signature": f"v1,{base64.b64encode(signature).decode()}",
-    }
-
-
-def _signing_key(secret: SecretStr) -> bytes:
-    prefix, _, encoded = secret.get_secret_value().partition("_")
-    try:
-        return base64.b64decode(encoded, validate=True) if prefix == "whsec" else b""
-    except (binascii.Error, ValueError):
-        return b""
+    return signed(secret.get_secret_value(), f"msg_{hashlib.sha256(body).hexdigest()[:32]}", body)
 
 
 def _classify(response: Response) -> ConnectorError | None:

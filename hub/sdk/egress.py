@@ -66,7 +66,7 @@ class EgressPolicy:
     def check_url(self, url: str) -> Endpoint:
         """What can be told from the URL alone; raises EgressDenied."""
         scheme, host, port, rest = _parts(url)
-        listed = self._lists(host, port)
+        listed = self.lists(host, port)
         if scheme != "https" and not listed:
             raise EgressDenied("only https addresses may be reached", "the operator can list host:port")
         if port != 443 and not listed:
@@ -94,11 +94,12 @@ class EgressPolicy:
             raise TransientError(f"{host} cannot be resolved", sent=False) from None
         if not found:
             raise TransientError(f"{host} has no address", sent=False)
-        if not self._lists(host, port) and not all(is_public(ip_address(address)) for address in found):
+        if not self.lists(host, port) and not all(is_public(ip_address(address)) for address in found):
             raise EgressDenied(f"{host} leads to a private address", "the operator can list host:port")
         return found
 
-    def _lists(self, host: str, port: int) -> bool:
+    def lists(self, host: str, port: int) -> bool:
+        """Whether the operator opened exactly this host and port."""
         spelled = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return spelled in {entry.lower() for entry in self.allow}
 
