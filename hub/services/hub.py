@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -26,14 +26,34 @@ class SystemClock:
         return datetime.now(UTC)
 
 
+class Bell:
+    """Wakes all who wait at the moment it is rung, and nobody who comes later."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        self._rung.set()
+        self._rung = asyncio.Event()
+
+    async def wait(self, most_s: float) -> None:
+        """Until it is rung, or so many seconds have passed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(most_s):
+                await self._rung.wait()
+
+
 @dataclass(slots=True)
 class Signals:
-    """Nudges for the worker. Each is only a hint: what must not be missed is found again in the stores."""
+    """Nudges for the worker, and `run_ended` for who watches a run. Each is only a hint: what must not be missed is
+    found again in the stores."""
 
     imported: asyncio.Event = field(default_factory=asyncio.Event)
     consent_changed: asyncio.Event = field(default_factory=asyncio.Event)
     membership_changed: asyncio.Event = field(default_factory=asyncio.Event)
     run_queued: asyncio.Event = field(default_factory=asyncio.Event)
+    noticed: asyncio.Event = field(default_factory=asyncio.Event)
+    run_ended: Bell = field(default_factory=Bell)
 
 
 @dataclass(slots=True)

@@ -7,8 +7,9 @@ first that holds: NO_CONSENT (the member's own), NO_IDENTIFIER, HELD_OUT (beyond
 (another holder of the same key may not be sent, or stands for all of them), SUPPRESSED (the vendor's word), MODE,
 QUARANTINED.
 
-Columns: pid, external_id, key, op, reason, allowed_until, shared. `op` is one of `Op`, `rejected` (refused before with
-the very same payload, which rests) or `withheld`. `shared`: other profiles hold the key as well.
+Columns: pid, external_id, key, op, reason, allowed_until, shared, fingerprint. `op` is one of `Op`, `rejected` (refused
+before with the very same payload, which rests) or `withheld`. `shared`: other profiles hold the key as well.
+`fingerprint` is of the payload as it is now, empty for whoever is to go.
 """
 
 from __future__ import annotations
@@ -188,11 +189,11 @@ wanted AS (
 paired AS (
   SELECT w.pid, w.external_id, w.key, w.shared, w.until, w.withheld, d.key AS held_key, d.pid AS held_pid,
     d.external_id AS held_as, d.fingerprint AS held_payload, d.refused, d.state, d.late_until, d.again, d.retry_at,
-    CASE WHEN w.pid IS NOT NULL AND d.key IS NOT NULL THEN {fingerprint} END AS payload
+    CASE WHEN w.wanted_key IS NOT NULL THEN {fingerprint} END AS payload
   FROM (SELECT *, CASE WHEN withheld IS NULL THEN key END AS wanted_key FROM wanted) w
   FULL OUTER JOIN held d ON d.key = w.wanted_key),
 judged AS (
-  SELECT * FROM (SELECT pid, external_id, key, shared, until, held_key, held_pid, held_as,
+  SELECT * FROM (SELECT pid, external_id, key, shared, until, payload, held_key, held_pid, held_as,
     CASE WHEN pid IS NULL THEN
         CASE WHEN held_payload IS NULL OR (again = 'remove' AND late_until > $now) THEN 'absent' ELSE 'gone' END
       WHEN withheld IS NOT NULL OR state = 'suppressed' THEN 'withheld' {member} END AS op,
@@ -205,9 +206,9 @@ leaving AS (
   FROM gone l LEFT JOIN allowed a ON a.pid = l.pid LEFT JOIN barred b ON b.key = l.key
   LEFT JOIN (SELECT pid FROM wanted WHERE withheld IS NULL) w ON w.pid = l.pid)
 SELECT pid, external_id, key, op, CASE WHEN op = 'withheld' THEN why END AS reason,
-  until AS allowed_until, shared FROM judged WHERE op <> 'gone'
+  until AS allowed_until, shared, coalesce(payload, '') AS fingerprint FROM judged WHERE op <> 'gone'
 UNION ALL
-SELECT pid, external_id, key, 'remove', reason, NULL, FALSE FROM leaving WHERE TRUE {gone}
+SELECT pid, external_id, key, 'remove', reason, NULL, FALSE, '' FROM leaving WHERE TRUE {gone}
 """
 
 # Who shares comes first, by name, lest an engine look up everybody's consent for the sake of a few.

@@ -1,14 +1,18 @@
 """What every attempt led to, for each planned person: an append-only log, and a run's counts drawn from it.
 
-`seq` rises with every line; of several lines about one position the last one counts.
+`outcomes` has a line for each person and attempt. `taken` has one for neighbours in the plan, from `position` to
+`upto`, who were all accepted with the payload that the plan foresaw: so it goes for almost everybody. `seq` rises with
+every line of either; of several about one position the last one counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import accumulate
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hub.core.clock import naive
 from hub.core.delivery.messages import Verdict
@@ -26,47 +30,71 @@ DDL = (
     'reason VARCHAR NOT NULL, "at" TIMESTAMP NOT NULL, ledger_seq BIGINT NOT NULL, '
     f"fingerprint {TEXT_AS_IS} NOT NULL, "
     "seq BIGINT NOT NULL)",
+    'CREATE TABLE taken (run BIGINT NOT NULL, "position" BIGINT NOT NULL, upto BIGINT NOT NULL, '
+    'attempt INTEGER NOT NULL, "at" TIMESTAMP NOT NULL, ledger_seq BIGINT NOT NULL, seq BIGINT NOT NULL)',
 )
 
 # What a line says of one person; the rest it has in common with its neighbours.
 LOGGED = ["position", "pid", "key", "op", "fingerprint"]
 _KINDS = [pa.int64(), pa.int64(), pa.string(), pa.string(), pa.string()]
 _LINES = pa.schema(zip(LOGGED, _KINDS, strict=True))
+_TAKEN = pa.schema(
+    [
+        ("run", pa.int64()),
+        ("position", pa.int64()),
+        ("upto", pa.int64()),
+        ("attempt", pa.int32()),
+        ("at", pa.timestamp("us")),
+        ("ledger_seq", pa.int64()),
+        ("seq", pa.int64()),
+    ]
+)
 
-LATEST = """
-latest AS (
-  SELECT o."position", max(o.seq) AS seq FROM outcomes o WHERE o.run = $run GROUP BY o."position")
+WORDS = """
+words AS (
+  SELECT o."position", o.op, o.kind, o.reason, o."at", o.fingerprint, o.seq FROM outcomes o WHERE o.run = $run
+  UNION ALL
+  SELECT p."position", p.op, 'accepted', '', t."at", p.fingerprint, t.seq
+  FROM (SELECT g.place, k."at", k.seq FROM taken k, generate_series(k."position", k.upto) AS g(place)
+    WHERE k.run = $run) t
+  JOIN plan p ON p.run = $run AND p."position" = t.place)
+"""
+
+LATEST = f"""{WORDS},
+latest AS (SELECT DISTINCT ON ("position") "position", op, kind FROM words ORDER BY "position", seq DESC)
 """
 
 
 def append_outcomes(engine: Engine, run: int, verdicts: Sequence[Verdict], at: datetime) -> None:
     """Log what became known at this instant (aware) as one durable commit, in the order given."""
-    count = sum(len(verdict.rows) for verdict in verdicts)
-    if not count:
+    told = [verdict for verdict in verdicts if verdict.rows]
+    if not told:
         return
+    lengths = [1 if _as_planned(verdict) else len(verdict.rows) for verdict in told]
     with engine.write() as tx:
-        first = take_numbers(tx, "next_outcome", count)
-        lines = pa.concat_tables(_lines(run, verdict, at) for verdict in verdicts)
-        tx.append("outcomes", lines.append_column("seq", pa.array(range(first, first + count), pa.int64())))
+        first = take_numbers(tx, "next_outcome", sum(lengths))
+        numbered = list(zip(told, accumulate(lengths, initial=first), strict=False))
+        taken = [_stretch(run, verdict, at, seq) for verdict, seq in numbered if _as_planned(verdict)]
+        if taken:
+            tx.append("taken", pa.Table.from_pylist(taken, schema=_TAKEN))
+        singly = [_lines(run, verdict, at, seq) for verdict, seq in numbered if not _as_planned(verdict)]
+        if singly:
+            tx.append("outcomes", pa.concat_tables(singly))
 
 
 def progress(reader: Reader, run: int) -> RunCounts:
     """The run's counts so far (law L5); all zero before there is a plan."""
-    rows = reader.rows(
-        f"WITH {LATEST} SELECT o.op, o.kind, count(*) FROM latest l JOIN outcomes o ON o.seq = l.seq "
-        "WHERE o.run = $run GROUP BY o.op, o.kind",
-        {"run": run},
-    )
+    rows = reader.rows(f"WITH {LATEST} SELECT op, kind, count(*) FROM latest GROUP BY op, kind", {"run": run})
     return count(plan_summary(reader, run), {(Op(op), Fate(kind)): counted for op, kind, counted in rows})
 
 
 def withheld(reader: Reader, run: int) -> dict[WithheldReason, int]:
     """The withheld of a run by reason: at the plan, by the gate since, and those whom the vendor suppresses."""
     found = dict(plan_summary(reader, run).withheld)
+    # Nothing comes after either of these words.
     rows = reader.rows(
-        f"WITH {LATEST} SELECT CASE WHEN o.kind = 'suppressed' THEN 'SUPPRESSED' ELSE o.reason END AS why, count(*) "
-        "FROM latest l JOIN outcomes o ON o.seq = l.seq "
-        "WHERE o.run = $run AND o.kind IN ('withheld', 'suppressed') AND o.op <> 'remove' GROUP BY why",
+        "SELECT CASE WHEN kind = 'suppressed' THEN 'SUPPRESSED' ELSE reason END AS why, count(*) FROM outcomes "
+        "WHERE run = $run AND kind IN ('withheld', 'suppressed') AND op <> 'remove' GROUP BY why",
         {"run": run},
     )
     for why, counted in rows:
@@ -75,12 +103,26 @@ def withheld(reader: Reader, run: int) -> dict[WithheldReason, int]:
     return found
 
 
-def _lines(run: int, verdict: Verdict, at: datetime) -> pa.Table:
+def _as_planned(verdict: Verdict) -> bool:
+    """Whether one line says it all: neighbours without a gap, each accepted with the payload of the plan."""
+    if verdict.fate is not Fate.ACCEPTED or not isinstance(verdict.rows, Stretch):
+        return False
+    positions = verdict.rows.reading.positions[verdict.rows.start : verdict.rows.stop]
+    gapless = positions[-1] - positions[0] == len(positions) - 1
+    return gapless and bool(pc.all(_people(verdict.rows)["as_planned"]).as_py())
+
+
+def _stretch(run: int, verdict: Verdict, at: datetime, seq: int) -> dict[str, object]:
+    about = {"run": run, "attempt": verdict.attempt, "at": naive(at), "ledger_seq": verdict.ledger_seq, "seq": seq}
+    return {**about, "position": verdict.rows[0].position, "upto": verdict.rows[-1].position}
+
+
+def _lines(run: int, verdict: Verdict, at: datetime, first: int) -> pa.Table:
     alike = {"attempt": verdict.attempt, "kind": verdict.fate.value, "reason": verdict.reason, "at": naive(at)}
-    lines, count = _people(verdict.rows), len(verdict.rows)
+    lines, count = _people(verdict.rows).select(LOGGED), len(verdict.rows)
     for name, value in {"run": run, **alike, "ledger_seq": verdict.ledger_seq}.items():
         lines = lines.append_column(name, pa.repeat(value, count))
-    return lines
+    return lines.append_column("seq", pa.array(range(first, first + count), pa.int64()))
 
 
 def _people(rows: Rows) -> pa.Table:

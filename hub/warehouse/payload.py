@@ -12,6 +12,7 @@ from itertools import repeat, starmap
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hub.core.clock import aware
 from hub.core.planning import Op, PlanRequest, Reading
@@ -19,7 +20,7 @@ from hub.sdk.contract import FieldValue, Person
 from hub.warehouse.consent import watermark
 from hub.warehouse.decision import allowed, consent_params, fingerprint, is_own, mapping, quoted, traits_of
 from hub.warehouse.engine import Reader
-from hub.warehouse.outcomes import LOGGED
+from hub.warehouse.outcomes import LATEST, LOGGED
 
 _WHOLE_NUMBERS = 2.0**53
 
@@ -109,7 +110,8 @@ def _only_named(params: dict[str, Any], sql: str) -> dict[str, Any]:
 
 _LOOK = """
 SELECT min(p.pid), max(p.pid), max(p."position"), coalesce(bool_or(p.shared), FALSE),
-  (SELECT count(*) FROM outcomes o WHERE o.run = $run AND o."position" > $after AND o."position" <= $upto),
+  (SELECT count(*) FROM outcomes o WHERE o.run = $run AND o."position" > $after AND o."position" <= $upto)
+    + (SELECT count(*) FROM taken t WHERE t.run = $run AND t.upto > $after AND t."position" <= $upto),
   (SELECT max(generation) FROM plans WHERE run = $run),
   (SELECT max(generation) FROM projection WHERE name = 'consent')
 FROM plan p WHERE p.run = $run AND {which}
@@ -122,7 +124,8 @@ SELECT p."position", p.pid, p.external_id, p.key, p.op,
     ELSE '' END AS reason,
   p.op = 'remove' OR (a.pid IS NOT NULL AND f.pid IS NOT NULL AND NOT {barred}) AS allowed,
   CASE WHEN p.op <> 'remove' THEN {until} END AS until,
-  CASE WHEN p.op = 'remove' THEN '' ELSE {fingerprint} END AS fingerprint{fields}, m.watermark, m.generation
+  CASE WHEN p.op = 'remove' THEN '' ELSE {fingerprint} END AS fingerprint, p.fingerprint AS foreseen{fields},
+  m.watermark, m.generation
 FROM plan p JOIN projection m ON m.name = 'consent'
 LEFT JOIN (SELECT * FROM profiles WHERE pid BETWEEN $low AND $high) f ON f.pid = p.pid
 LEFT JOIN ({allowed}) a ON a.pid = p.pid {holders}
@@ -137,19 +140,15 @@ LEFT JOIN (
   SELECT o.key, bool_or(c.pid IS NULL) AS barred, min(c.until) AS until
   FROM others o LEFT JOIN ({allowed}) c ON c.pid = o.pid GROUP BY o.key) h ON h.key = p.key"""
 
-_UNFINISHED = """p."position" NOT IN (
-  SELECT o."position" FROM outcomes o JOIN (
-    SELECT max(l.seq) AS seq FROM outcomes l
-    WHERE l.run = $run AND l."position" > $after AND l."position" <= $upto GROUP BY l."position") newest
-    ON newest.seq = o.seq
-  WHERE o.run = $run AND o.kind NOT IN ('retry', 'unknown'))"""
+_UNFINISHED = f"""p."position" NOT IN (
+  WITH {LATEST} SELECT l."position" FROM latest l WHERE l.kind NOT IN ('retry', 'unknown'))"""
 
 
 def _reading(rows: pa.Table, request: PlanRequest, last: int) -> Reading:
     """Column by column, as people by the million are read: what a column holds is settled by its type."""
-    columns = [column.to_pylist() for column in rows.columns]
+    columns = [column.to_pylist() for column in rows.drop_columns(["foreseen", "watermark", "generation"]).columns]
     positions, pids, ids, keys, ops, reasons, allowed, until, fingerprints = columns[:_ABOUT]
-    fields = _fields(columns[_ABOUT:-2], request, ops)
+    fields = _fields(columns[_ABOUT:], request, ops)
     return Reading(
         as_of=(rows["watermark"][0].as_py(), rows["generation"][0].as_py()),
         last=last,
@@ -161,7 +160,7 @@ def _reading(rows: pa.Table, request: PlanRequest, last: int) -> Reading:
         allowed=allowed,
         until=[aware(moment) for moment in until],
         reasons=reasons,
-        lines=rows.select(LOGGED),
+        lines=rows.select(LOGGED).append_column("as_planned", pc.equal(rows["fingerprint"], rows["foreseen"])),
     )
 
 

@@ -28,7 +28,7 @@ DDL = (
     "folded BIGINT NOT NULL, settled_at TIMESTAMP)",
     f"CREATE TABLE plan (run BIGINT NOT NULL, pid BIGINT NOT NULL, external_id {TEXT_AS_IS} NOT NULL, "
     f"key {TEXT_AS_IS}, op VARCHAR NOT NULL, reason VARCHAR, allowed_until TIMESTAMP, shared BOOLEAN NOT NULL, "
-    '"position" BIGINT)',
+    f"\"position\" BIGINT, fingerprint {TEXT_AS_IS} DEFAULT '')",
 )
 
 # Of how many settled runs of a sync the plan and the accepted outcomes stay to be looked into.
@@ -100,7 +100,7 @@ def delivered_before(reader: Reader, request: PlanRequest) -> int:
 def forget_sync(engine: Engine, sync: int) -> None:
     """Drop what the data plane holds about a sync that is deleted, but for whom it leaves at the vendor."""
     with engine.write() as tx:
-        for table in ("plan", "outcomes"):
+        for table in ("plan", "outcomes", "taken"):
             tx.execute(f"DELETE FROM {table} WHERE run IN (SELECT run FROM plans WHERE sync = $sync)", {"sync": sync})
         tx.execute("DELETE FROM plans WHERE sync = $sync", {"sync": sync})
         tx.execute("DELETE FROM delivered WHERE sync = $sync AND fingerprint IS NULL", {"sync": sync})
@@ -139,7 +139,7 @@ def _write_head(tx: Transaction, request: PlanRequest) -> None:
 _INSERT = """
 INSERT INTO plan
 SELECT $run, pid, external_id, key, op, reason, allowed_until, shared,
-  CASE WHEN op NOT IN ('withheld', 'rejected') THEN row_number() OVER () END
+  CASE WHEN op NOT IN ('withheld', 'rejected') THEN row_number() OVER () END, fingerprint
 FROM (SELECT * FROM ({decision}) d
   ORDER BY op IN ('withheld', 'rejected'), coalesce(reason, '') <> 'withdrawn', pid, op) o
 """
@@ -195,9 +195,10 @@ def _forget_older(tx: Transaction, request: PlanRequest) -> None:
         _delete(tx, "plan", settled, "AND op = 'withheld'")
     _delete(tx, "plan", settled[KEPT_RUNS - 1 :], "AND op <> 'withheld'")
     _delete(tx, "outcomes", settled[KEPT_RUNS - 1 :], "AND kind NOT IN ('rejected', 'suppressed')")
+    _delete(tx, "taken", settled[KEPT_RUNS - 1 :])
 
 
-def _delete(tx: Transaction, table: str, runs: list[int], which: str) -> None:
+def _delete(tx: Transaction, table: str, runs: list[int], which: str = "") -> None:
     if runs:
         numbers: dict[str, Any] = {f"run{n}": run for n, run in enumerate(runs)}
         names = ", ".join(f"${name}" for name in numbers)

@@ -16,7 +16,11 @@ NOT_FINISHED = "The destination did not take the run as a whole."
 
 def attempts_made(reader: Reader, run: int) -> int:
     """The highest number of an attempt in the log; 0 before the first."""
-    return int(reader.rows("SELECT coalesce(max(attempt), 0) FROM outcomes WHERE run = $run", {"run": run})[0][0])
+    made = (
+        "SELECT coalesce(max(attempt), 0) FROM (SELECT attempt FROM outcomes WHERE run = $run "
+        "UNION ALL SELECT attempt FROM taken WHERE run = $run) made"
+    )
+    return int(reader.rows(made, {"run": run})[0][0])
 
 
 def doubt_unlogged(engine: Engine, run: int, people: int, now: datetime) -> int:
@@ -59,7 +63,7 @@ _FINAL = "'accepted', 'noop', 'rejected', 'suppressed', 'withheld'"
 _HORIZON = """
   SELECT CASE WHEN count(*) < $people THEN 9223372036854775807 ELSE max(u."position") END FROM (
     SELECT q."position" FROM plan q WHERE q.run = $run AND q."position" IS NOT NULL AND NOT EXISTS (
-      SELECT 1 FROM outcomes x WHERE x.run = $run AND x."position" = q."position")
+      SELECT 1 FROM latest x WHERE x."position" = q."position")
     ORDER BY q."position" LIMIT $people) u"""
 
 _DOUBT = f"""
@@ -67,7 +71,6 @@ INSERT INTO outcomes
 WITH {LATEST}
 SELECT $run, p."position", p.pid, p.key, p.op, CAST($attempt AS INTEGER), 'unknown', CAST($reason AS VARCHAR),
   CAST($now AS TIMESTAMP), 0, '', $first + row_number() OVER () - 1
-FROM plan p LEFT JOIN latest l ON l."position" = p."position"
-LEFT JOIN outcomes o ON o.run = $run AND o.seq = l.seq
+FROM plan p LEFT JOIN latest o ON o."position" = p."position"
 WHERE p.run = $run AND p."position" IS NOT NULL AND {{which}}
 """

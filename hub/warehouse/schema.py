@@ -36,6 +36,12 @@ UPGRADES: tuple[Sequence[str], ...] = (
         "ALTER TABLE delivered ADD COLUMN retry_at TIMESTAMP",
         "UPDATE delivered SET attempts = 1, retry_at = \"at\" + INTERVAL '1 hour' WHERE refused IS NOT NULL",
     ),
+    # Every accepted person had a line of their own in the log of outcomes.
+    (
+        "ALTER TABLE plan ADD COLUMN fingerprint VARCHAR DEFAULT ''",
+        'CREATE TABLE taken (run BIGINT NOT NULL, "position" BIGINT NOT NULL, upto BIGINT NOT NULL, '
+        'attempt INTEGER NOT NULL, "at" TIMESTAMP NOT NULL, ledger_seq BIGINT NOT NULL, seq BIGINT NOT NULL)',
+    ),
 )
 
 # The embedded engine finds its way by the extremes of each block of rows; a server needs to be told.
@@ -57,8 +63,10 @@ INDEXES = {
             ("consent_entries", "subject", "subject, purpose"),
             ("plan", "place", 'run, "position"'),
             ("plan", "key", "run, key"),
+            ("plan", "pid", "pid"),
             ("outcomes", "place", 'run, "position"'),
             ("outcomes", "pid", "pid"),
+            ("taken", "place", 'run, "position"'),
             ("delivered", "key", "sync, audience, key"),
             ("delivered", "pid", "pid"),
         )

@@ -22,7 +22,7 @@ from hub.core.planning import RESTS, PlanRequest
 from hub.core.records import RunCounts, Scope
 from hub.warehouse.decision import is_whole
 from hub.warehouse.engine import Engine, Reader, Transaction
-from hub.warehouse.outcomes import progress
+from hub.warehouse.outcomes import WORDS, progress
 from hub.warehouse.plan import TEXT_AS_IS
 
 DDL = (
@@ -81,23 +81,35 @@ def audiences(reader: Reader, sync: int, *, removable_at: datetime | None = None
 
 
 def _fold(tx: Transaction, request: PlanRequest, audience: str, folded: int, now: datetime, in_flight_s: float) -> None:
-    [(upto,)] = tx.rows("SELECT max(seq) FROM outcomes WHERE run = $run", {"run": request.run})
-    if upto is None or upto <= folded:
+    upto, singly = _news(tx, request.run, folded)
+    if upto is None:
         return
     whose = {"sync": request.sync, "audience": audience}
     params: dict[str, Any] = {**whose, "run": request.run, "folded": folded, "now": now}
-    params["in_flight"] = timedelta(seconds=in_flight_s)
+    # Where nobody has a line of their own, all were accepted at the first attempt.
+    told = _TOLD if singly else _TAKEN
+    if singly:
+        params["in_flight"] = timedelta(seconds=in_flight_s)
     if tx.rows("SELECT 1 FROM delivered WHERE sync = $sync AND audience = $audience LIMIT 1", whose):
-        _renew(tx, whose, params)
+        _renew(tx, told, whose, params)
     else:
         # Nobody is replaced; of a remove of someone unknown there stays only what may still land.
-        tx.execute(_FOLD.format(into="delivered"), params)
+        tx.execute(_FOLD.format(into="delivered", told=told), params)
     tx.execute("UPDATE plans SET folded = $upto WHERE run = $run", {"upto": upto, "run": request.run})
 
 
-def _renew(tx: Transaction, whose: dict[str, Any], params: dict[str, Any]) -> None:
+def _news(tx: Transaction, run: int, folded: int) -> tuple[int | None, bool]:
+    """The last line of the log that is not folded yet, if there is any, and whether some are about single people."""
+    last = "SELECT (SELECT max(seq) FROM {} WHERE run = $run AND seq > $folded)"
+    [(single,)], [(taken,)] = (
+        tx.rows(last.format(log), {"run": run, "folded": folded}) for log in ("outcomes", "taken")
+    )
+    return max(filter(None, (single, taken)), default=None), single is not None
+
+
+def _renew(tx: Transaction, told: str, whose: dict[str, Any], params: dict[str, Any]) -> None:
     tx.execute("CREATE TEMP TABLE folding AS SELECT * FROM delivered WHERE FALSE")
-    tx.execute(_FOLD.format(into="folding"), params)
+    tx.execute(_FOLD.format(into="folding", told=told), params)
     tx.execute(
         "DELETE FROM delivered USING folding f WHERE delivered.sync = $sync AND delivered.audience = $audience "
         "AND delivered.key = f.key",
@@ -125,24 +137,38 @@ _RETRY_AT = " ".join(
     f"WHEN {before} THEN \"at\" + INTERVAL '{rest.total_seconds():.0f} seconds'" for before, rest in enumerate(RESTS)
 )
 
-# `o` is the last word about a person in this run, `u` the last attempt that went unanswered, `d` what was known before.
-# Only a DONE add is there for sure; a DOUBTED one may be, whatever came after it.
-_FOLD = f"""
-INSERT INTO {{into}}
-WITH fresh AS (
+# `o` is the last word about a person in this run, `u` the last attempt that went unanswered.
+_TOLD = f"""
+WITH {WORDS},
+fresh AS (
   SELECT "position", max(seq) AS seq, max(CASE WHEN kind = 'unknown' THEN seq END) AS doubt,
     min(CASE WHEN kind = 'unknown' THEN fingerprint END) <> max(CASE WHEN kind = 'unknown' THEN fingerprint END)
       AS mixed
-  FROM outcomes WHERE run = $run AND seq > $folded GROUP BY "position"),
+  FROM words WHERE seq > $folded GROUP BY "position"),
 told AS (
   SELECT p.key, p.pid, p.external_id, o.kind, nullif(o.reason, '') AS reason, o."at",
     CASE WHEN p.op = 'remove' THEN 'remove' ELSE 'add' END AS op, u.seq IS NOT NULL AS doubted,
     o.fingerprint, u.fingerprint AS doubted_fingerprint, f.mixed,
     CASE WHEN u."at" + CAST($in_flight AS INTERVAL) > $now THEN u."at" + CAST($in_flight AS INTERVAL) END AS doubt_until
-  FROM fresh f JOIN outcomes o ON o.run = $run AND o.seq = f.seq
+  FROM fresh f JOIN words o ON o.seq = f.seq AND o."position" = f."position"
   JOIN plan p ON p.run = $run AND p."position" = f."position"
   LEFT JOIN (SELECT * FROM outcomes WHERE run = $run AND kind = 'unknown') u ON u.seq = f.doubt),
-held AS (SELECT * FROM delivered WHERE sync = $sync AND audience = $audience),
+"""
+
+_TAKEN = """
+WITH told AS (
+  SELECT p.key, p.pid, p.external_id, 'accepted' AS kind, CAST(NULL AS VARCHAR) AS reason, t."at",
+    CASE WHEN p.op = 'remove' THEN 'remove' ELSE 'add' END AS op, FALSE AS doubted,
+    p.fingerprint, CAST(NULL AS VARCHAR) AS doubted_fingerprint, FALSE AS mixed, CAST(NULL AS TIMESTAMP) AS doubt_until
+  FROM (SELECT g.place, k."at" FROM taken k, generate_series(k."position", k.upto) AS g(place)
+    WHERE k.run = $run AND k.seq > $folded) t
+  JOIN plan p ON p.run = $run AND p."position" = t.place),
+"""
+
+# `d` is what was known before. Only a DONE add is there for sure; a DOUBTED one may be, whatever came after it.
+_FOLD = f"""
+INSERT INTO {{into}}
+{{told}}held AS (SELECT * FROM delivered WHERE sync = $sync AND audience = $audience),
 events AS (
   SELECT t.*, d.key IS NOT NULL AS known, d.fingerprint AS had, d.refused AS had_refused, d.retry_at AS had_retry_at,
     d.state AS was,

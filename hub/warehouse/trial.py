@@ -80,6 +80,6 @@ def _fields(tx: Transaction, request: PlanRequest, person: Person, about: tuple[
     """Read as a delivery reads them, from a plan of this one person."""
     op, _, key, shared = about
     row = {"run": request.run, "pid": person.pid, "id": person.external_id, "key": key, "op": op, "shared": shared}
-    tx.execute("INSERT INTO plan VALUES ($run, $pid, $id, $key, $op, NULL, NULL, $shared, 1)", row)
+    tx.execute("INSERT INTO plan VALUES ($run, $pid, $id, $key, $op, NULL, NULL, $shared, 1, '')", row)
     [planned] = read_people(tx, request, positions=[1]).rows
     return planned.person.fields

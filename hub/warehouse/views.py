@@ -14,7 +14,6 @@ from typing import Any
 from hub.core.planning import Fate, Op
 from hub.core.records import Lens, TraitType
 from hub.warehouse.engine import Reader
-from hub.warehouse.outcomes import LATEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +134,15 @@ def count_rejections(reader: Reader, run: int) -> int:
 
 # Who was removed has no row in `delivered` any more: the last word about them in the outcomes says so.
 _REMOVED = """
-WITH last_words AS (
-  SELECT max(o.seq) AS seq FROM outcomes o JOIN plans h ON h.run = o.run
-  WHERE o.pid IN ({whose}) GROUP BY o.pid, h.sync)
+WITH words AS (
+  SELECT o.run, o.pid, o.op, o.kind, o."at", o.seq FROM outcomes o WHERE o.pid IN ({whose})
+  UNION ALL
+  SELECT p.run, p.pid, p.op, 'accepted', t."at", t.seq
+  FROM plan p JOIN taken t ON t.run = p.run AND p."position" BETWEEN t."position" AND t.upto
+  WHERE p.pid IN ({whose})),
+last_words AS (SELECT max(o.seq) AS seq, o.pid FROM words o JOIN plans h ON h.run = o.run GROUP BY o.pid, h.sync)
 SELECT o.pid, h.sync, 'absent', NULL, o."at", o.run
-FROM outcomes o JOIN last_words l ON l.seq = o.seq JOIN plans h ON h.run = o.run
+FROM words o JOIN last_words l ON l.seq = o.seq AND l.pid = o.pid JOIN plans h ON h.run = o.run
 WHERE o.op = 'remove' AND o.kind IN ('accepted', 'noop')
   AND NOT EXISTS (SELECT 1 FROM delivered d WHERE d.sync = h.sync AND d.pid = o.pid)
 ORDER BY h.sync
@@ -147,15 +150,14 @@ ORDER BY h.sync
 # No plan is as long: whoever has no position in it comes after everybody who has one.
 _BEYOND_PLANS = 2**40
 _REFUSED = f"""
-WITH {LATEST},
-kept AS (SELECT pid, key FROM plan WHERE run = $run AND op = 'rejected'),
+WITH kept AS (SELECT pid, key FROM plan WHERE run = $run AND op = 'rejected'),
 before AS (
   SELECT o.key, max(o.seq) AS seq FROM outcomes o JOIN plans h ON h.run = o.run
   JOIN plans own ON own.run = $run AND own.sync = h.sync AND own.audience = h.audience
   WHERE o.run < $run AND o.kind = '{Fate.REJECTED}' AND o.op <> '{Op.REMOVE}' AND o.key IN (SELECT key FROM kept)
   GROUP BY o.key),
 refused AS (
-  SELECT o."position" AS place, o.pid, o.reason, o.attempt FROM outcomes o JOIN latest l ON l.seq = o.seq
+  SELECT o."position" AS place, o.pid, o.reason, o.attempt FROM outcomes o
   WHERE o.run = $run AND o.kind = '{Fate.REJECTED}'
   UNION ALL
   SELECT k.pid + {_BEYOND_PLANS}, k.pid, coalesce(o.reason, ''), coalesce(o.attempt, 0) FROM kept k

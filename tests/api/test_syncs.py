@@ -128,7 +128,7 @@ async def test_a_plan_is_tried_on_one_person_and_leaves_no_trace(working: Served
     assert await tried("p1") == ann
     assert await tried("p3") == {"profile": {"externalId": "p3"}, "action": "WITHHELD", "withheld": "NO_CONSENT"}
     assert await tried("p9") == {"errors": [{"code": "NOT_FOUND", "path": ["externalId"]}]}
-    tables = ("plan", "plans", "outcomes", "delivered", "memberships")
+    tables = ("plan", "plans", "outcomes", "taken", "delivered", "memberships")
     before = [working.hub.engine.rows(f"SELECT * FROM {table} ORDER BY ALL") for table in tables]
     assert await tried("p1") == ann
     assert [working.hub.engine.rows(f"SELECT * FROM {table} ORDER BY ALL") for table in tables] == before

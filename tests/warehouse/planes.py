@@ -23,7 +23,7 @@ TRAITS = (
     "INSERT INTO traits (name, column_name, type, classification) VALUES ('ltv', 't_ltv', 'number', 'unclassified')",
 )
 WORLD = ("profiles", "identifiers", "consent", "memberships")
-RUNS = ("plans", "plan", "outcomes", "delivered")
+RUNS = ("plans", "plan", "outcomes", "taken", "delivered")
 
 
 @contextmanager

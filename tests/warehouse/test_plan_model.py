@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from hub.core.delivery.messages import Verdict
-from hub.core.delivery.rows import Row
+from hub.core.delivery.rows import Row, Stretch
 from hub.core.planning import RESTS, Fate, Op, PlanRequest, PlanSummary
 from hub.core.records import Lens, Scope, SyncMode
 from hub.warehouse.decision import mapping
@@ -60,7 +60,7 @@ rounds = st.fixed_dictionaries(
         "resend": st.sampled_from([False, False, True]),
         "share": st.sampled_from([1.0, 1.0, 0.6, 0.25]),
         "hours": st.sampled_from([0, 0, 1, 1, 2, 3, 24, 72]),
-        "lines": st.lists(lines, max_size=8),
+        "lines": st.lists(lines, max_size=8) | st.just([[(Fate.ACCEPTED, 0)]] * 8),
         "folds": st.booleans(),
     }
 )
@@ -144,7 +144,8 @@ def play(
     assert written(engine, request.run) == Counter({row: n for row, n in rows.items() if row[2] != "unchanged"})
     check_summary(summary, rows, held, world, request)
     assert make_plan(engine, request) == summary
-    people = read_people(engine, request, 0, 100).rows
+    reading = read_people(engine, request, 0, 100)
+    people = reading.rows
     for person in people:
         if person.op.adds:
             assert person.allowed and person.person.fields == dict(
@@ -153,12 +154,14 @@ def play(
             assert person.fingerprint == printed(request, world.payload(person.pid))
     after = deepcopy(held)
     tally: dict[tuple[Op, Fate], int] = {}
-    for person, fates in zip(people, told, strict=False):
+    for at, (person, fates) in enumerate(zip(people, told, strict=False)):
         for attempt, (fate, other) in enumerate(fates, 1):
             payload = world.payload(person.pid) if person.op.adds else None
             payload = ("other", 9.5) if other and payload else payload
             row = Row(person.position, person.pid, person.key, person.op, printed(request, payload) or "")
-            append_outcomes(engine, request.run, [Verdict((row,), attempt, fate, "NO_CONSENT")], request.now)
+            # Nobody has gone unanswered in a stretch, so the people of one are told about in few words.
+            rows_told = (row,) if other or fates[0][0] is not Fate.ACCEPTED else Stretch(reading, at, at + 1)
+            append_outcomes(engine, request.run, [Verdict(rows_told, attempt, fate, "NO_CONSENT")], request.now)
             model.fold(after, model.Told(row, fate, request.now, payload), request.now, IN_FLIGHT)
             if folds:
                 settle(engine, request, now=request.now, in_flight_s=IN_FLIGHT.total_seconds(), ended=False)

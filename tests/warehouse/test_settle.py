@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from hub.core.delivery.messages import Verdict
-from hub.core.delivery.rows import Row
+from hub.core.delivery.rows import Row, Stretch
 from hub.core.planning import Fate
 from hub.core.records import Scope, WithheldReason
 from hub.warehouse.outcomes import append_outcomes, progress, withheld
 from hub.warehouse.payload import read_people
 from hub.warehouse.plan import KEPT_RUNS, forget_sync, make_plan, plan_summary, preview_plan, withdrawn_since
+from hub.warehouse.resume import attempts_made, doubt_accepted, doubt_unlogged
 from hub.warehouse.settle import audiences, repeats, settle
-from hub.warehouse.views import count_rejections, rejections
+from hub.warehouse.views import count_rejections, deliveries_of, rejections
 from tests.warehouse.planes import open_plane, write_world
 from tests.warehouse.town import ASKED, HOUR, NOW, after, deliver, log, states, town
 
@@ -63,6 +64,56 @@ def test_someone_dropped_by_the_gate_is_withheld_and_if_delivered_removed(engine
     assert (counts.withheld, counts.updated, withheld(engine, update.run)) == (1, 0, {WithheldReason.NO_CONSENT: 1})
     removal = after(update, scope=Scope.WITHDRAWN)
     assert (make_plan(engine, removal).withdrawn, plan_summary(engine, removal.run).members) == (1, 0)
+
+
+def test_neighbours_who_were_accepted_as_planned_take_one_line_and_still_count_and_settle_one_by_one(
+    engine: Any,
+) -> None:
+    world = town(engine, "a@x", "b@x", "c@x")
+    deliver(engine, ASKED)
+    assert engine.rows('SELECT run, "position", upto FROM taken') == [(1, 1, 3)]
+    assert engine.rows("SELECT count(*) FROM outcomes") == [(0,)]
+    assert progress(engine, 1).added == 3
+    assert states(engine) == dict.fromkeys(("a@x", "b@x", "c@x"), "present")
+    world.profiles[2].ltv = 11.0
+    write_world(engine, replace(world, members={2, 3}), NOW)
+    deliver(engine, after(ASKED))
+    counts = progress(engine, 2)
+    assert (counts.updated, counts.removed, counts.unchanged) == (1, 1, 1)
+    assert states(engine) == {"b@x": "present", "c@x": "present"}
+    assert [one.state for one in deliveries_of(engine, [1])[1]] == ["absent"]
+
+
+def test_whoever_has_changed_since_the_plan_is_known_with_the_payload_that_was_sent(engine: Any) -> None:
+    world = town(engine, "a@x", "b@x")
+    make_plan(engine, ASKED)
+    world.profiles[2].ltv = 11.0
+    write_world(engine, world, NOW)
+    reading = read_people(engine, ASKED, 0, 10)
+    log(engine, ASKED, reading, Fate.ACCEPTED)
+    assert engine.rows("SELECT count(*) FROM taken") == [(0,)]
+    settle(engine, ASKED, now=NOW, in_flight_s=900)
+    assert make_plan(engine, after(ASKED)).unchanged == 2
+
+
+def test_a_stretch_with_a_gap_says_nothing_about_whoever_is_missing_in_it(engine: Any) -> None:
+    town(engine, "a@x", "b@x", "c@x")
+    make_plan(engine, ASKED)
+    reading = read_people(engine, ASKED, positions=[1, 3])
+    log(engine, ASKED, reading, Fate.ACCEPTED)
+    counts = settle(engine, ASKED, now=NOW, in_flight_s=900)
+    assert (counts.added, counts.pending) == (2, 1)
+    assert sorted(states(engine)) == ["a@x", "c@x"]
+
+
+def test_whoever_was_accepted_before_is_neither_read_nor_doubted_again(engine: Any) -> None:
+    town(engine, "a@x", "b@x", "c@x")
+    make_plan(engine, ASKED)
+    append_outcomes(engine, 1, [Verdict(Stretch(read_people(engine, ASKED, 0, 10), 0, 2), 1, Fate.ACCEPTED)], NOW)
+    assert [row.key for row in read_people(engine, ASKED, 0, 10).rows] == ["c@x"]
+    assert (doubt_unlogged(engine, 1, 10, NOW), attempts_made(engine, 1)) == (1, 1)
+    assert doubt_accepted(engine, 1, NOW) == 2
+    assert progress(engine, 1).pending == 3
 
 
 def test_another_audience_begins_from_nothing_and_the_old_one_can_be_emptied(engine: Any) -> None:
@@ -236,5 +287,6 @@ def test_of_a_sync_that_is_forgotten_only_those_stay_whom_it_leaves_at_the_vendo
     forget_sync(engine, 1)
     assert engine.rows("SELECT DISTINCT sync FROM plans") == [(2,)]
     assert engine.rows("SELECT key, state FROM delivered WHERE sync = 1") == [("a@x", "present")]
-    for table in ("plan", "outcomes"):
+    for table in ("plan", "taken"):
         assert engine.rows(f"SELECT DISTINCT run FROM {table}") == [(2,)]
+    assert engine.rows("SELECT count(*) FROM outcomes") == [(0,)]

@@ -43,7 +43,10 @@ def deliver(engine: Any, request: PlanRequest, fate: Fate = Fate.ACCEPTED, **fat
 
 
 def log(engine: Any, request: PlanRequest, reading: Reading, fate: Fate, **fates: Fate) -> None:
-    verdicts = [Verdict((row,), 1, fates.get(row.key[0], fate), "why") for row in Stretch(reading, 0, len(reading))]
+    rows = Stretch(reading, 0, len(reading))
+    together = fate is Fate.ACCEPTED and not fates
+    verdicts = [Verdict((row,), 1, fates.get(row.key[0], fate), "why") for row in rows]
+    verdicts = [Verdict(rows, 1, fate)] if together else verdicts
     append_outcomes(engine, request.run, verdicts, request.now)
 
 
