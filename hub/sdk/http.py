@@ -9,7 +9,7 @@ import asyncio
 import copy
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -18,13 +18,13 @@ from typing import Any, NoReturn, Protocol
 from urllib.parse import urlencode
 
 import certifi
-import httpcore
 import httpx
 import orjson
 
 from hub.sdk.answers import Classifier, Response, by_status
 from hub.sdk.egress import EgressPolicy, Endpoint
 from hub.sdk.errors import RefusedError, TransientError
+from hub.sdk.network import Transport, said_more
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _AGENT = f"audience-hub/{version('audience-hub')}"
@@ -39,6 +39,11 @@ class Bounds:
     connect_s: float = 10.0
     body: int = 10_000_000
     connections: int = 256
+
+    @property
+    def wire(self) -> int:
+        """Bytes of an answer as it comes in: packed, in chunks, with its heads and whatever else goes before it."""
+        return 2 * self.body + 1_000_000
 
 
 class Observer(Protocol):
@@ -62,7 +67,7 @@ class Http:
         self.bounds = bounds or Bounds()
         self._observer: Observer | None = None
         self._client = httpx.AsyncClient(
-            transport=_Transport(policy, self.bounds, tls or _trusting_the_usual()),
+            transport=Transport(policy, self.bounds.connections, self.bounds.wire, tls or _trusting_the_usual()),
             timeout=httpx.Timeout(self.bounds.total_s, connect=self.bounds.connect_s),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             headers={"user-agent": _AGENT, "accept-encoding": "gzip"},
@@ -140,17 +145,22 @@ class Http:
             body += piece
             if len(body) > self.bounds.body:
                 raise TransientError(f"{endpoint.host} answered with more than {self.bounds.body} bytes")
+        # Careless receivers send a body even to a HEAD: no harm, if it is not taken for the next answer.
+        if said_more(answer) and answer.request.method != "HEAD":
+            raise TransientError(f"{endpoint.host} answered with more than it announced")
         headers = {name.lower(): value for name, value in answer.headers.items()}
         return Response(answer.status_code, headers, bytes(body), endpoint.host)
 
 
 class _Progress:
-    """Whether a request can have left, as the connection tells it."""
+    """Whether a request can have left, as the connection tells it: of one in line for a connection it tells nothing."""
 
     def __init__(self) -> None:
+        self.in_line = True
         self.certainly_unsent = False
 
     async def note(self, event: str, _: Mapping[str, Any]) -> None:
+        self.in_line = False
         if event.startswith("connection.connect_tcp"):
             self.certainly_unsent = True
         elif event.endswith("send_request_headers.started"):
@@ -160,7 +170,8 @@ class _Progress:
 def _raise_fault(error: Exception, host: str, progress: _Progress) -> NoReturn:
     if isinstance(error, httpx.LocalProtocolError):
         raise RefusedError("the request cannot be written: see the configured headers and address") from None
-    sent = not (isinstance(error, _NEVER_SENT) or progress.certainly_unsent)
+    kept_waiting = progress.in_line and isinstance(error, TimeoutError)
+    sent = not (isinstance(error, _NEVER_SENT) or progress.certainly_unsent or kept_waiting)
     late = isinstance(error, TimeoutError | httpx.TimeoutException)
     said = "did not answer in time" if late else "broke off" if sent else "could not be reached"
     raise TransientError(f"{host} {said}", sent=sent) from None
@@ -181,6 +192,8 @@ async def _unpacked(pieces: AsyncIterator[bytes], packing: str, most: int) -> As
             yield unpacker.decompress(piece, most + 1)
             while unpacker.unconsumed_tail:
                 yield unpacker.decompress(unpacker.unconsumed_tail, most + 1)
+            if unpacker.unused_data:
+                raise TransientError("the answer goes on behind what was packed")
     except zlib.error:
         raise TransientError("the answer is not packed as it says") from None
     if not (unpacker.eof or empty):
@@ -201,49 +214,3 @@ def _trusting_the_usual() -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=certifi.where())
     context.load_default_certs()
     return context
-
-
-class _Transport(httpx.AsyncHTTPTransport):
-    """httpx's own transport over a pool that connects only to addresses the policy has checked."""
-
-    def __init__(self, policy: EgressPolicy, bounds: Bounds, tls: ssl.SSLContext) -> None:
-        super().__init__(verify=tls, trust_env=False)
-        # httpx has no public way to hand its pool a network backend.
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls,
-            max_connections=bounds.connections,
-            max_keepalive_connections=bounds.connections // 2,
-            keepalive_expiry=15.0,
-            network_backend=_CheckedNetwork(policy),
-        )
-
-
-class _CheckedNetwork(httpcore.AsyncNetworkBackend):
-    """Resolves once, asks the policy about every address and dials only what it was given back. The TLS name and the
-    Host header stay those of the URL."""
-
-    def __init__(self, policy: EgressPolicy) -> None:
-        self._policy = policy
-        self._network = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        failure: Exception = httpcore.ConnectError()
-        for address in await self._policy.addresses(host, port):
-            try:
-                return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        raise failure
-
-    async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
-        raise httpcore.ConnectError("unix sockets are not reached")
-
-    async def sleep(self, seconds: float) -> None:
-        await self._network.sleep(seconds)

@@ -1,0 +1,111 @@
+"""A vendor that means ill, at the socket (rows F14 to F16, F22 to F25): each case ends in the right error, soon, and
+gives its connection back."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from hub.sdk.errors import ConnectorError, TransientError
+from hub.sdk.http import Bounds
+from tests.sdk.hostile import BREAKS, NONSENSE, SILENCES, Line, Script, client_of, hostile, says
+
+# Too large for the buffers on the way, so that a vendor who does not read it can be noticed.
+LARGE = b"x" * 20_000_000
+
+
+async def fault_of(script: Script, body: bytes = b"{}", **bounds: float) -> ConnectorError:
+    """What the request to such a vendor ends in. Afterwards the client's only connection must be free, and no line
+    may be left open."""
+    async with hostile(script) as vendor:
+        async with client_of(vendor, **bounds) as http:
+            with pytest.raises(ConnectorError) as fault:
+                await http.request("POST", f"http://{vendor.at}/", content=body)
+            assert (await http.request("GET", f"http://{vendor.at}/")).body == b"{}"
+            assert vendor.lines == 2, "a line that was cheated on was used again"
+        await vendor.left_alone()
+    return fault.value
+
+
+def may_have_arrived(fault: ConnectorError) -> bool:
+    return isinstance(fault, TransientError) and fault.sent
+
+
+@pytest.mark.parametrize("name", BREAKS)
+async def test_whatever_breaks_off_once_connected_may_have_arrived(name: str) -> None:
+    assert may_have_arrived(await fault_of(BREAKS[name]))
+
+
+@pytest.mark.parametrize("name", BREAKS)
+async def test_a_large_request_that_breaks_off_may_have_arrived(name: str) -> None:
+    assert may_have_arrived(await fault_of(BREAKS[name], LARGE))
+
+
+@pytest.mark.parametrize("name", SILENCES)
+async def test_whoever_dawdles_is_hung_up_on_and_the_place_is_free_again(name: str) -> None:
+    fault = await fault_of(SILENCES[name], LARGE, total_s=0.3)
+    assert may_have_arrived(fault) and "did not answer in time" in fault.reason
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+async def test_what_is_not_one_whole_answer_counts_as_none(name: str) -> None:
+    assert may_have_arrived(await fault_of(NONSENSE[name]))
+
+
+async def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one() -> None:
+    asked = asyncio.Event()
+
+    async def talkative(line: Line) -> None:
+        await line.request()
+        await line.say(says(b"first"))
+        await line.say(says(b"unasked"))
+        asked.set()
+        await line.silence()
+
+    async with hostile(talkative, well=says(b"true")) as vendor, client_of(vendor) as http:
+        bodies = []
+        with suppress(TransientError):
+            bodies.append((await http.request("GET", f"http://{vendor.at}/")).body)
+        await asked.wait()
+        await asyncio.sleep(0.01)
+        bodies.append((await http.request("GET", f"http://{vendor.at}/")).body)
+        assert bodies[-1] == b"true" and b"unasked" not in bodies
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.05], ids=["at once", "later"])
+async def test_a_body_behind_the_answer_to_a_head_is_not_taken_for_the_next_answer(pause: float) -> None:
+    """As careless receivers send it; the head itself is an answer."""
+
+    async def careless(line: Line) -> None:
+        await line.request()
+        if pause:
+            await line.say(b"HTTP/1.1 405 No\r\nContent-Length: 2\r\n\r\n")
+            await asyncio.sleep(pause)
+        await line.say(b"no" if pause else says(b"no", status="405 No"))
+        await line.silence()
+
+    async with hostile(careless, well=says(b"true")) as vendor, client_of(vendor) as http:
+        answer = await http.request("HEAD", f"http://{vendor.at}/", classify=lambda _: None)
+        await asyncio.sleep(2 * pause)
+        assert answer.status == 405 and answer.body == b""
+        assert (await http.request("GET", f"http://{vendor.at}/")).body == b"true"
+
+
+async def test_a_request_that_never_got_a_connection_was_certainly_not_sent() -> None:
+    """The one that hangs holds the only connection for longer than the other has time."""
+
+    async def never(line: Line) -> None:
+        await line.keep_saying(b"HTTP/1.1 102 Processing\r\n\r\n", pause=0.01)
+
+    async with hostile(never) as vendor, client_of(vendor, total_s=0.4) as http:
+        hanging = asyncio.create_task(http.request("GET", f"http://{vendor.at}/"))
+        await asyncio.sleep(0.02)
+        http.bounds = Bounds(total_s=0.1, connections=1)
+        with pytest.raises(TransientError) as fault:
+            await http.request("GET", f"http://{vendor.at}/")
+        assert fault.value.sent is False
+        with pytest.raises(TransientError) as silent:
+            await hanging
+        assert silent.value.sent is True
