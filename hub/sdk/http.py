@@ -24,6 +24,7 @@ import orjson
 from hub.sdk.answers import Classifier, Response, by_status
 from hub.sdk.egress import EgressPolicy, Endpoint
 from hub.sdk.errors import RefusedError, TransientError
+from hub.sdk.exchanges import told
 from hub.sdk.network import Transport, said_more
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -112,11 +113,13 @@ class Http:
         request = self._built(method, endpoint, body, {**typed, **(headers or {})})
         if self._observer:
             self._observer.asked()
-        response = await self._exchange(request, endpoint, httpx.BasicAuth(*auth) if auth else None)
-        if self._observer:
-            self._observer.answered(response)
-        if error := classify(response):
-            raise error
+        with told(method, endpoint, body if json is None else json, len(body or b"")) as exchange:
+            response = await self._exchange(request, endpoint, httpx.BasicAuth(*auth) if auth else None)
+            exchange.response = response
+            if self._observer:
+                self._observer.answered(response)
+            if error := classify(response):
+                raise error
         return response
 
     def _built(self, method: str, endpoint: Endpoint, body: bytes | None, headers: Mapping[str, str]) -> httpx.Request:

@@ -15,6 +15,7 @@ from hub.warehouse import outcomes
 
 LOOK_S = 0.25
 COUNT_S = 1.0
+HISTORY_S = 2.0
 # Of the lease, so that several beats may fail before another worker takes the run over.
 BEAT_SHARE = 0.25
 
@@ -42,7 +43,7 @@ async def attend(hub: Hub, course: Course, claim: Claim, lease_s: float) -> None
 async def _watch(hub: Hub, course: Course, claim: Claim, lease_s: float) -> None:
     """Ends by itself only with LeaseLost."""
     beats = _Every(lease_s * BEAT_SHARE)
-    counts = _Every(COUNT_S)
+    counts, history = _Every(COUNT_S), _Every(HISTORY_S)
     shown: RunCounts | None = None
     while True:
         await asyncio.sleep(LOOK_S)
@@ -54,6 +55,8 @@ async def _watch(hub: Hub, course: Course, claim: Claim, lease_s: float) -> None
                 await hub.store.runs.heartbeat(claim, hub.clock.now(), lease_s)
             if counts.due() and course.run.status is RunStatus.RUNNING:
                 shown = await _show(hub, claim, shown)
+            if history.due():
+                await course.save_history()
         except LeaseLost:
             raise
         except Exception as error:  # noqa: BLE001 - the run itself finds out whether a store is gone

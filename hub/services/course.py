@@ -14,26 +14,25 @@ from typing import Any
 import structlog
 
 from hub.core.delivery.messages import CancelRequested, DrainRequested, Ended, Finish
+from hub.core.history import Moment, MomentKind
 from hub.core.planning import PlanRequest, PlanSummary, count, needs_approval
-from hub.core.records import Destination, Lens, Run, RunCause, RunStatus, Scope, Sync, SyncMode
+from hub.core.records import Destination, Run, RunCause, RunStatus, Scope, Sync, SyncMode
 from hub.errors import HubError, Problem
 from hub.failpoints import failpoint
 from hub.sdk.contract import Capabilities, Connector
-from hub.services import metrics, plans, segments, withdrawals
+from hub.services import metrics, plans, withdrawals
 from hub.services.delivery import Executor, Job, limits_for
 from hub.services.endings import Halted, failure_of, status_of
 from hub.services.errands import Errands
 from hub.services.hub import Hub
 from hub.services.lanes import KeysInFlight
-from hub.services.projection import catch_up
+from hub.services.recorder import Recorder
 from hub.services.retry import RetryPolicy
 from hub.services.vendors import Vendors
 from hub.store.runs import Claim
 from hub.warehouse import outcomes, resume
 from hub.warehouse.plan import make_plan
 from hub.warehouse.settle import settle
-
-WHOLE = frozenset({Scope.ALL, Scope.RETRY_REJECTED})
 
 log = structlog.get_logger()
 
@@ -60,6 +59,7 @@ class Course:
         self._executor: Executor | None = None
         self._errands = Errands(desk.policy.delay, desk.sleep)
         self._early: CancelRequested | DrainRequested | None = None
+        self._recorder: Recorder | None = None
         self._log = log.bind(run=claim.run.id, cause=claim.run.cause.value)
 
     @property
@@ -99,7 +99,14 @@ class Course:
         elif isinstance(self._early, CancelRequested):
             await self._settle(plan, destination, Finish(Ended.CANCELLED), connector.limits().in_flight_s)
         elif self._early is None:
-            await self._deliver(plan, sync, destination, connector)
+            self._recorder = await Recorder.of(self._hub, self._claim, connector, sync.fields)
+            with self._recorder.listening():
+                await self._deliver(plan, sync, destination, connector)
+
+    async def save_history(self, *, last: bool = False) -> None:
+        """Write down what the run's recorder has heard so far. Raises LeaseLost."""
+        if self._recorder:
+            await self._recorder.save(last=last)
 
     # Plan.
 
@@ -107,7 +114,7 @@ class Course:
         with metrics.timed("plan"):
             await self._move(RunStatus.PLANNING)
             failpoint("before_plan")
-            request = await self._request(sync, connector)
+            request = await plans.request_of(self._hub, self._run, sync, connector.limits())
             summary = await asyncio.to_thread(make_plan, self._hub.engine, request)
             plan = {
                 "request": plans.to_json(request),
@@ -119,24 +126,6 @@ class Course:
         self._log.info("planned", sync=sync.key, people=summary.steps)
         return plan
 
-    async def _request(self, sync: Sync, connector: Connector[Any]) -> PlanRequest:
-        """A segment is evaluated afresh, and the ledger taken in to its head, before the plan looks at either."""
-        lens = Lens.AS_OF if self._run.as_of else Lens.LIVE
-        if self._run.scope in WHOLE:
-            segment = await self._hub.store.segments.find(sync.segment_id)
-            assert segment is not None, "the store keeps a segment while it has syncs"  # noqa: S101 - for the reader
-            await segments.evaluate(self._hub, segment.key, self._run.as_of)
-        await catch_up(self._hub)
-        return await plans.request_for(
-            self._hub,
-            sync,
-            connector.limits(),
-            run=self._run.id,
-            scope=self._run.scope,
-            lens=lens,
-            audience=self._run.audience,
-        )
-
     async def _save(self, plan: dict[str, Any], summary: PlanSummary) -> None:
         self._run = await self._hub.store.runs.save_plan(
             self._run.id,
@@ -145,6 +134,7 @@ class Course:
             counts=count(summary, {}),
             withheld=summary.withheld,
             fence=self._claim.fence,
+            moment=Moment(MomentKind.PLANNED, self._hub.clock.now(), summary.steps),
         )
 
     def _awaits_approval(self, plan: dict[str, Any]) -> bool:
@@ -173,6 +163,7 @@ class Course:
                 with metrics.timed("deliver"):
                     finish = await self._send(plan, request, sync, connector, resumed=resumed)
                 if finish.ended is Ended.DRAINED:
+                    await self._note_drained()
                     return
                 plan = {**plan, "ended": finish.ended.value, "reason": finish.reason}
                 await self._keep(plan)
@@ -180,6 +171,7 @@ class Course:
         except Halted as halted:
             finish = halted.finish
             if finish.ended is Ended.DRAINED:
+                await self._note_drained()
                 return
         await self._settle(plan, destination, finish, connector.limits().in_flight_s)
 
@@ -205,6 +197,7 @@ class Course:
         people = limits_for(connector.limits()).people_in_doubt
         doubted = await asyncio.to_thread(resume.doubt_unlogged, engine, run, people, self._hub.clock.now())
         self._log.info("run resumed", people=doubted)
+        self._note(MomentKind.RESUMED, doubted)
         return await asyncio.to_thread(resume.attempts_made, engine, run)
 
     async def _finish_at_vendor(
@@ -247,11 +240,13 @@ class Course:
             request = plans.from_json(plan["request"])
             counts = await asyncio.to_thread(settle, engine, request, now=now, in_flight_s=in_flight_s)
         failpoint("after_settle")
+        self._note(MomentKind.SETTLED)
         if not counts.balanced:
             self._log.error("the counts of the run do not add up", code="L5")
         return {"counts": counts, "withheld": await asyncio.to_thread(outcomes.withheld, engine, self._run.id)}
 
     async def _end(self, status: RunStatus, failure: Problem | None, **numbers: Any) -> None:
+        await self.save_history(last=True)
         store, now = self._hub.store, self._hub.clock.now()
         self._run = await store.runs.finish(
             self._run.id, status, now=now, failure=failure, fence=self._claim.fence, **numbers
@@ -260,6 +255,14 @@ class Course:
         if self._run.cause is RunCause.WITHDRAWAL and status is RunStatus.SUCCEEDED:
             await withdrawals.note_duration(self._hub, self._run)
         self._log.info("run ended", status=status.value, code=failure.code.value if failure else None)
+
+    def _note(self, kind: MomentKind, people: int | None = None) -> None:
+        if self._recorder:
+            self._recorder.note(kind, people)
+
+    async def _note_drained(self) -> None:
+        self._note(MomentKind.DRAINED)
+        await self.save_history(last=True)
 
     async def _move(self, status: RunStatus) -> None:
         runs, now = self._hub.store.runs, self._hub.clock.now()
@@ -280,7 +283,7 @@ class Course:
 
 def _is_snapshot(request: PlanRequest) -> bool:
     """Whether this run says who is in the audience, rather than who comes and goes."""
-    everybody = request.scope in WHOLE or request.scope is Scope.EMPTY
+    everybody = request.scope in plans.WHOLE or request.scope is Scope.EMPTY
     return everybody and (request.mode is SyncMode.REPLACE or request.resend)
 
 

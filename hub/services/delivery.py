@@ -45,6 +45,7 @@ from hub.services.hub import Hub
 from hub.services.lanes import KeysInFlight
 from hub.services.limiters import Limiter, places_of
 from hub.services.projection import catch_up
+from hub.services.recorder import answered, attempting
 from hub.services.retry import RetryPolicy
 from hub.warehouse.outcomes import append_outcomes
 from hub.warehouse.payload import read_people
@@ -195,7 +196,9 @@ class Executor:
     async def _send(self, command: Send) -> None:
         began = perf_counter()
         try:
+            attempting(command.attempt - self._job.attempts_before, len(command.rows))
             answer = await self._answer(self._batch_of(command))
+            answered(answer, len(command.rows))
             self._limiter.hear(answer)
         finally:
             await self._release(command.batch)

@@ -11,6 +11,7 @@ from hub.errors import HubError
 from hub.sdk.errors import AuthError, ConnectorError, TransientError
 from hub.services.endings import Halted, said_by
 from hub.services.limiters import Limiter, done_before
+from hub.services.recorder import answered, attempting
 
 Call = Callable[[], Awaitable[Any]]
 Sleep = Callable[[float], Awaitable[None]]
@@ -35,9 +36,11 @@ class Errands:
         failures = 0
         while True:
             try:
+                attempting(failures + 1)
                 return await self.limiter.through(call, unless=self._ending)
             except TransientError as error:
                 failures += 1
+                answered(error)
                 seconds = self._delay(failures, error.retry_after)
                 if seconds is None:
                     raise Halted(Finish(Ended.UNREACHABLE, error.reason)) from None

@@ -9,11 +9,26 @@ from datetime import datetime
 from typing import Any
 
 from hub.core.planning import EXTERNAL_ID, PlanRequest
-from hub.core.records import Lens, Scope, Sync, SyncMode
+from hub.core.records import Lens, Run, Scope, Sync, SyncMode
 from hub.sdk.contract import Capabilities
+from hub.services import segments
 from hub.services.hub import Hub
+from hub.services.projection import catch_up
 
+WHOLE = frozenset({Scope.ALL, Scope.RETRY_REJECTED})
 OWN_ID = frozenset({"id", EXTERNAL_ID})
+
+
+async def request_of(hub: Hub, run: Run, sync: Sync, capabilities: Capabilities) -> PlanRequest:
+    """The plan of a run. A segment is evaluated afresh, and the ledger taken in to its head, before the plan looks at
+    either. HubError where the segment's rule no longer holds: then nobody is removed either."""
+    lens = Lens.AS_OF if run.as_of else Lens.LIVE
+    if run.scope in WHOLE:
+        segment = await hub.store.segments.find(sync.segment_id)
+        assert segment is not None, "the store keeps a segment while it has syncs"  # noqa: S101 - for the reader
+        await segments.evaluate(hub, segment.key, run.as_of)
+    await catch_up(hub)
+    return await request_for(hub, sync, capabilities, run=run.id, scope=run.scope, lens=lens, audience=run.audience)
 
 
 async def request_for(

@@ -24,6 +24,9 @@ TABLES: tuple[type[Model], ...] = (
     models.Destination,
     models.Sync,
     models.Run,
+    models.RunMoment,
+    models.RunRequest,
+    models.ImportOutcome,
     models.ConsentEntry,
     models.Outbox,
     models.AdminToken,
@@ -102,6 +105,9 @@ def _is_packed(value: Any) -> bool:
 
 
 def _stretches(path: Path) -> Iterator[list[dict[str, Any]]]:
+    """None for a table that the hub did not have when it was backed up."""
+    if not path.exists():
+        return
     rows: list[dict[str, Any]] = []
     with path.open("rb") as file:
         for line in file:

@@ -99,6 +99,7 @@ class Sync(Model):
     field_map = fields.JSONField(default=dict)
     max_removal_share = fields.FloatField(default=0.3)
     rollout_share = fields.FloatField(default=1.0, db_default=1.0)
+    max_growth = fields.FloatField(default=10.0, db_default=10.0)
     paused = fields.BooleanField(default=False)
     version = fields.IntField(default=1)
 
@@ -107,7 +108,8 @@ class Sync(Model):
         unique_together = (("audience", "destination"),)
 
 
-# `place` is what a run holds of its sync, unique while it holds it: next in line, or under way; see `runs`.
+# `place` is what a run holds of its sync, unique while it holds it: next in line, or under way; see `runs`. `traffic`
+# is `hub.core.history.Traffic`.
 class Run(Model):
     id = fields.BigIntField(primary_key=True)
     sync = fields.ForeignKeyField("hub.Sync", related_name="runs", null=True, on_delete=OnDelete.SET_NULL)
@@ -121,6 +123,7 @@ class Run(Model):
     counts = fields.JSONField(default=dict)
     withheld = fields.JSONField(default=dict)
     plan = fields.JSONField(null=True)
+    traffic = fields.JSONField(null=True)
     failure = fields.JSONField(null=True)
     cancel_requested = fields.BooleanField(default=False)
     lease_owner = fields.CharField(KEY, null=True)
@@ -133,6 +136,55 @@ class Run(Model):
     class Meta:
         table = "run"
         unique_together = (("sync", "place"),)
+
+
+# What happened to a run, and when: a few rows each.
+class RunMoment(Model):
+    id = fields.BigIntField(primary_key=True)
+    run = fields.ForeignKeyField("hub.Run", related_name="moments", on_delete=OnDelete.CASCADE)
+    kind = fields.CharField(20)
+    at = fields.DatetimeField()
+    people = fields.BigIntField(null=True)
+    seconds = fields.FloatField(null=True)
+
+    class Meta:
+        table = "run_moment"
+        indexes = (("run",),)
+
+
+# Some of a run's requests, numbered as they ended; `kept` says why this one is among them. Nothing here is of a person.
+class RunRequest(Model):
+    id = fields.BigIntField(primary_key=True)
+    run = fields.ForeignKeyField("hub.Run", related_name="requests", on_delete=OnDelete.CASCADE)
+    number = fields.BigIntField()
+    kept = fields.CharField(20)
+    at = fields.DatetimeField(db_index=True)
+    method = fields.CharField(20)
+    url = fields.TextField()
+    status = fields.IntField(null=True)
+    error = fields.CharField(KEY, null=True)
+    duration_ms = fields.FloatField()
+    attempt = fields.IntField()
+    people = fields.BigIntField()
+    sent = fields.TextField(null=True)
+    received = fields.TextField(null=True)
+    sent_bytes = fields.BigIntField()
+    received_bytes = fields.BigIntField()
+
+    class Meta:
+        table = "run_request"
+        unique_together = (("run", "number"),)
+
+
+# How the newest import of each kind went; `failure` is null for one that went in.
+class ImportOutcome(Model):
+    id = fields.BigIntField(primary_key=True)
+    kind = fields.CharField(20, unique=True)
+    at = fields.DatetimeField()
+    failure = fields.JSONField(null=True)
+
+    class Meta:
+        table = "import_outcome"
 
 
 # The ledger. Triggers refuse any change of a row once it stands. Times are microseconds since 1970, in UTC;

@@ -7,35 +7,30 @@ another worker has claimed the run, so that one that slept too long writes nothi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
 from tortoise.expressions import F, Q
 
+from hub.core.history import Moment, MomentKind
 from hub.core.records import Run, RunCause, RunCounts, RunStatus, Scope, WithheldReason
 from hub.errors import ErrorCode, HubError, Problem, refuse
 from hub.store import models, problems
 from hub.store.database import stored
+from hub.store.history import note
+from hub.store.leases import Claim, LeaseLost
 from hub.store.places import ENDED, ORDINARY, URGENT, claimable, next_place
 from hub.store.repository import Repository
 
+__all__ = ["Claim", "LeaseLost", "Runs"]
+
 TRIES = 5
-
-
-class LeaseLost(Exception):  # noqa: N818 - what happened, as a worker says it
-    """Another worker has the run, or it ended: write nothing more about it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A run that is this worker's until `expires_at`. `plan` is what `save_plan` kept, None before planning."""
-
-    run: Run
-    owner: str
-    fence: int
-    expires_at: datetime
-    plan: dict[str, Any] | None
+# The moments that a change of status makes.
+MOVES = {
+    RunStatus.WAITING_APPROVAL: MomentKind.WAITING_APPROVAL,
+    RunStatus.RUNNING: MomentKind.DELIVERING,
+}
 
 
 class Runs(Repository[Run]):
@@ -91,6 +86,7 @@ class Runs(Repository[Run]):
                 as_of=as_of,
                 created_at=now,
             )
+            await note(row.id, Moment(MomentKind.QUEUED, now))
         return await self._one(row.id)
 
     @stored
@@ -116,6 +112,8 @@ class Runs(Repository[Run]):
             taken = models.Run.filter(id=row.id, fence=row.fence)
             until = now + timedelta(seconds=lease_s)
             if await taken.update(place=lane, lease_owner=owner, lease_expires_at=until, fence=F("fence") + 1):
+                begun = row.status != RunStatus.QUEUED.value
+                await note(row.id, Moment(MomentKind.TAKEN_OVER if begun else MomentKind.CLAIMED, now))
                 return await _claim_of(row.id)
         return None
 
@@ -141,6 +139,8 @@ class Runs(Repository[Run]):
         async with self._database.transaction():
             await self._write(id, fence, status=status.value)
             await models.Run.filter(id=id, started_at=None).update(started_at=now)
+            if moved := MOVES.get(status):
+                await note(id, Moment(moved, now))
         return await self._one(id)
 
     @stored
@@ -153,10 +153,14 @@ class Runs(Repository[Run]):
         counts: RunCounts,
         withheld: Mapping[WithheldReason, int],
         fence: int | None = None,
+        moment: Moment | None = None,
     ) -> Run:
         """Keep what was planned; `plan` is any JSON, found again in `Claim.plan`. Raises LeaseLost."""
         numbers = _numbers(counts, withheld)
-        await self._write(id, fence, plan=dict(plan), watermark=watermark, **numbers)
+        async with self._database.transaction():
+            await self._write(id, fence, plan=dict(plan), watermark=watermark, **numbers)
+            if moment:
+                await note(id, moment)
         return await self._one(id)
 
     @stored
@@ -174,22 +178,26 @@ class Runs(Repository[Run]):
         return await self._one(id)
 
     @stored
-    async def approve(self, id: int) -> Run:
+    async def approve(self, id: int, *, now: datetime) -> Run:
         """A run that waits for approval may go on; HubError CONFLICT when it does not wait for it."""
         waiting = models.Run.filter(id=id, status=RunStatus.WAITING_APPROVAL.value)
-        if not await waiting.update(status=RunStatus.QUEUED.value, lease_owner=None, lease_expires_at=None):
-            status = (await self._one(id)).status
-            raise refuse(ErrorCode.CONFLICT, f"The run is {status}: only one that waits can be approved.", "id")
-        return await self._one(id)
+        async with self._database.transaction():
+            if await waiting.update(status=RunStatus.QUEUED.value, lease_owner=None, lease_expires_at=None):
+                await note(id, Moment(MomentKind.APPROVED, now))
+                return await self._one(id)
+        raise not_waiting((await self._one(id)).status)
 
     @stored
-    async def request_cancel(self, id: int, *, now: datetime) -> Run:
+    async def request_cancel(self, id: int, *, now: datetime, why: Problem | None = None) -> Run:
         """Ask for the run to stop. One that nobody works on ends at once; one under way is stopped by its worker; one
         that has ended stays as it is."""
-        await models.Run.filter(id=id).exclude(status__in=ENDED).update(cancel_requested=True)
+        going_on = models.Run.filter(id=id).exclude(status__in=ENDED)
         idle = Q(place__startswith="next ") | Q(status=RunStatus.WAITING_APPROVAL.value)
-        ending = _ending(RunStatus.CANCELLED, now)
-        await models.Run.filter(idle, id=id).exclude(status__in=ENDED).update(**ending)
+        async with self._database.transaction():
+            if await going_on.filter(cancel_requested=False).update(cancel_requested=True):
+                await note(id, Moment(MomentKind.CANCEL_REQUESTED, now))
+            if await going_on.filter(idle).update(failure=problems.to_json(why), **_ending(RunStatus.CANCELLED, now)):
+                await note(id, Moment(MomentKind.ENDED, now))
         return await self._one(id)
 
     @stored
@@ -206,7 +214,9 @@ class Runs(Repository[Run]):
     ) -> Run:
         """End the run and give its place to the next; counts that are not given stay. Raises LeaseLost."""
         numbers = {} if counts is None else _numbers(counts, withheld or {})
-        await self._write(id, fence, failure=problems.to_json(failure), **numbers, **_ending(status, now))
+        async with self._database.transaction():
+            await self._write(id, fence, failure=problems.to_json(failure), **numbers, **_ending(status, now))
+            await note(id, Moment(MomentKind.ENDED, now))
         return await self._one(id)
 
     @stored
@@ -238,6 +248,10 @@ class Runs(Repository[Run]):
 async def _claim_of(id: int) -> Claim:
     row = await models.Run.get(id=id)
     return Claim(_run(row), row.lease_owner or "", row.fence, row.lease_expires_at, row.plan)  # type: ignore[arg-type]
+
+
+def not_waiting(status: RunStatus) -> HubError:
+    return refuse(ErrorCode.CONFLICT, f"The run is {status}: only one that waits can be approved.", "id")
 
 
 def _older(rows: Any, after_id: int | None) -> Any:

@@ -9,6 +9,7 @@ from hub.errors import ErrorCode, refuse
 from hub.store.database import Database
 from hub.store.destinations import Destinations
 from hub.store.dump import Dump
+from hub.store.history import History
 from hub.store.ledger import Ledger
 from hub.store.outbox import Outbox
 from hub.store.purposes import Purposes
@@ -27,6 +28,7 @@ class Store:
     destinations: Destinations
     syncs: Syncs
     runs: Runs
+    history: History
     ledger: Ledger
     outbox: Outbox
     tokens: Tokens
@@ -52,6 +54,7 @@ class Store:
             destinations=Destinations(database, keys),
             syncs=Syncs(database),
             runs=Runs(database),
+            history=History(database),
             ledger=Ledger(database),
             outbox=Outbox(database),
             tokens=Tokens(database),

@@ -124,12 +124,12 @@ async def test_a_withdrawal_does_not_wait_for_an_approval(store: Store, sync: Sy
 async def test_only_a_run_that_waits_for_it_is_approved(store: Store, sync: Sync) -> None:
     run = await store.runs.queue(sync.id, MANUAL, now=NOON)
     with pytest.raises(HubError, match="QUEUED") as refused:
-        await store.runs.approve(run.id)
+        await store.runs.approve(run.id, now=NOON)
     assert refused.value.code is ErrorCode.CONFLICT
     claimed = await claim(store)
     await store.runs.set_status(run.id, RunStatus.WAITING_APPROVAL, now=NOON, fence=claimed.fence)
     await store.runs.release(claimed)
-    assert (await store.runs.approve(run.id)).status is RunStatus.QUEUED
+    assert (await store.runs.approve(run.id, now=NOON)).status is RunStatus.QUEUED
     assert (await claim(store, 1)).run.id == run.id
 
 
