@@ -68,7 +68,7 @@ class Http:
         self.bounds = bounds or Bounds()
         self._observer: Observer | None = None
         self._client = httpx.AsyncClient(
-            transport=Transport(policy, self.bounds.connections, self.bounds.wire, tls or _trusting_the_usual()),
+            transport=Transport(policy, self.bounds.connections, self.bounds.wire, tls or trusting_the_usual()),
             timeout=httpx.Timeout(self.bounds.total_s, connect=self.bounds.connect_s),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             headers={"user-agent": _AGENT, "accept-encoding": "gzip"},
@@ -213,7 +213,8 @@ def _packed(value: Any) -> bytes:
 
 
 @cache
-def _trusting_the_usual() -> ssl.SSLContext:
+def trusting_the_usual() -> ssl.SSLContext:
+    """Certificates as everybody's browser and system trust them, always verified."""
     context = ssl.create_default_context(cafile=certifi.where())
     context.load_default_certs()
     return context
