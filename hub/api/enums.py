@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hub.api.words import worded
-from hub.core import planning, records
+from hub.core import history, planning, records
 from hub.errors import ErrorCode
 
 worded(
@@ -50,6 +50,33 @@ worded(
     PARTIAL="Ended, but somebody was rejected or is still pending.",
     FAILED="Ended early; `failure` says why.",
     CANCELLED="Ended by `runCancel`; what had been sent stays accounted for.",
+)
+worded(
+    history.MomentKind,
+    "What happened to a run.",
+    called="RunMomentKind",
+    QUEUED="It was asked for.",
+    CLAIMED="A worker took it up: at first, or after an approval.",
+    TAKEN_OVER="A worker took it up where another had left it, or had died.",
+    PLANNED="It was worked out whom to add, update and remove.",
+    WAITING_APPROVAL="The brake held it.",
+    APPROVED="Somebody let it go on.",
+    DELIVERING="Sending began.",
+    RESUMED="Sending went on after an interruption.",
+    THROTTLED="The vendor asked to wait; noted once a minute at most, and 50 times in all.",
+    BACKED_OFF="An attempt failed for the time being, and was put off; noted likewise.",
+    CANCEL_REQUESTED="Somebody asked for its end.",
+    DRAINED="Its process stopped; what was in flight was waited for.",
+    SETTLED="What it reached was taken into the books.",
+    ENDED="It came to its end; the status says how.",
+)
+worded(
+    history.Kept,
+    "Why a request is among those kept of a run.",
+    called="RequestKept",
+    FIRST="It was one of the first.",
+    FAILED="It failed, as one of the first to.",
+    LAST="It was one of the last.",
 )
 worded(
     records.RunCause,

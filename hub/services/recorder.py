@@ -122,6 +122,8 @@ class Recorder:
                 self._fresh, self._moments = fresh + self._fresh, moments + self._moments
                 raise
             self._saved = traffic
+        if last and self._claim.run.sync_id:
+            await self._hub.store.history.prune(self._claim.run.sync_id, self._hub.clock.now())
 
     def _seconds_so_far(self) -> float:
         return self._seconds + (perf_counter() - self._began if self._began is not None else 0.0)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from tortoise.expressions import Subquery
 
 from hub.core.history import Kept, Moment, MomentKind, Request, Traffic
+from hub.core.records import RunStatus, Scope
 from hub.store import models
 from hub.store.database import Database, stored
 from hub.store.leases import LeaseLost
@@ -19,6 +20,7 @@ KEPT_FOR = timedelta(days=30)
 # A run has a handful; one that was taken over again and again has no end of them.
 MOST_MOMENTS = 200
 
+WHOLE = [Scope.ALL.value, Scope.RETRY_REJECTED.value]
 _SHOWN = [name for name in Request.__slots__ if name != "kept"]
 
 
@@ -68,6 +70,13 @@ class History:
     async def traffic(self, run_id: int) -> Traffic:
         found = await models.Run.filter(id=run_id).values_list("traffic", flat=True)
         return Traffic.from_json(found[0] if found else None)  # type: ignore[arg-type]
+
+    @stored
+    async def equal_at(self, sync_id: int) -> datetime | None:
+        """When the newest run was planned that succeeded over the sync's whole audience, as of then."""
+        whole = models.Run.filter(sync_id=sync_id, scope__in=WHOLE, as_of=None, status=RunStatus.SUCCEEDED.value)
+        row = await whole.order_by("-id").first()
+        return datetime.fromisoformat(row.plan["request"]["now"]) if row and row.plan else None  # type: ignore[call-overload, index]
 
     @stored
     async def prune(self, sync_id: int, now: datetime) -> None:

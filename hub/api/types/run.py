@@ -12,6 +12,7 @@ from hub.api.context import Info
 from hub.api.ids import global_id
 from hub.api.types.catalogue import within_int
 from hub.api.types.connection import Connection, Window, page
+from hub.api.types.history import RunMoment, RunRequest, RunThroughput
 from hub.api.types.node import Node, UserError
 from hub.api.types.profile import Profile
 from hub.api.words import UNSET, After, First, says
@@ -148,3 +149,28 @@ class Run(Node):
             Rejection.of,
             lambda: read(views.count_rejections, self.record.id),
         )
+
+    @strawberry.field(
+        description="What happened to the run, in its order, over every process that worked on it: a few moments, 200 "
+        "at most."
+    )
+    async def timeline(self, info: Info) -> list[RunMoment]:
+        found = await info.context.hub.store.history.timeline(self.record.id)
+        return [RunMoment.of(moment) for moment in found]
+
+    @strawberry.field(
+        description="Some of the requests that the run made: the first 100, the first 100 that failed and the last "
+        "100. They stay for 30 days and for the newest 20 runs of the sync. Who died without a word leaves up to two "
+        "seconds of them out, and its last ones."
+    )
+    async def requests(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[RunRequest]:
+        window, history, number = Window.of(first, after), info.context.hub.store.history, self.record.id
+        found = await history.requests(number, window.beyond, window.position)
+        return page(
+            window, found, lambda request: request.number, RunRequest.of, lambda: history.count_requests(number)
+        )
+
+    @strawberry.field(description="How fast it delivered; null before it has begun to.")
+    async def throughput(self, info: Info) -> RunThroughput | None:
+        found = await info.context.hub.store.history.traffic(self.record.id)
+        return RunThroughput.of(found) if found.seconds else None

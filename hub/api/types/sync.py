@@ -13,12 +13,14 @@ from hub.api.ids import global_id
 from hub.api.types.catalogue import within_int
 from hub.api.types.connection import Connection, Window, page
 from hub.api.types.destination import Destination
+from hub.api.types.history import SyncFreshness
 from hub.api.types.node import Node, UserError
 from hub.api.types.profile import Profile
 from hub.api.types.purpose import Purpose
 from hub.api.types.segment import Segment
 from hub.api.words import UNSET, After, First, says
 from hub.core import planning, records
+from hub.services import freshness
 from hub.warehouse import rejected
 from hub.warehouse.trial import Trial
 
@@ -108,6 +110,10 @@ class Sync(Node):
             RejectedPerson.of,
             lambda: read(rejected.count_rejected, *whose),
         )
+
+    @strawberry.field(description="How far the destination is behind the segment.")
+    async def freshness(self, info: Info) -> SyncFreshness:
+        return SyncFreshness.of(await freshness.known(info.context.hub, self.record))
 
     @strawberry.field(description="Every run, newest first.")
     async def runs(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[LazyRun]:
