@@ -13,7 +13,7 @@ import structlog
 ALLOWED_FIELDS = frozenset(
     "event level timestamp logger run sync segment destination connector purpose batch people rows attempt attempts "
     "status cause kind code error_type seq watermark duration_ms method path request_id port url version worker "
-    "accepted unchanged rejected entered left size phase reason_code".split()
+    "notice channel accepted unchanged rejected entered left size phase reason_code".split()
 )
 # Reveals where in our code an unexpected error came from; frames carry no values.
 ALLOWED_WHEN_FAILING = frozenset({"where"})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -32,6 +34,10 @@ class Settings(BaseSettings):
     connectors: Names | None = Field(None, description="Allow-list of connectors; all installed by default.")
     memory_limit: str | None = Field(None, description="Memory limit of the engine, such as 4GB.")
     threads: int | None = Field(None, ge=1, description="Threads of the engine; all cores by default.")
+    smtp_url: SecretStr | None = Field(
+        None, description="Mail server for alerts: smtps:// or smtp://USER:PASSWORD@HOST."
+    )
+    smtp_from: str | None = Field(None, description="Sender of the hub's e-mail.")
     log_level: str = Field("info", pattern="(?i)^(debug|info|warning|error)$")
 
     @field_validator("egress_allow", "connectors", mode="before")
@@ -51,6 +57,24 @@ class Settings(BaseSettings):
             raise ValueError("is too short or well known: use a long random value, or unset it and one is made")
         return value
 
+    @field_validator("smtp_url", mode="after")
+    @classmethod
+    def refuse_other_addresses(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if not _names_a_mail_server(value.get_secret_value()):
+            raise ValueError(
+                "must be smtps://USER:PASSWORD@HOST:PORT, or smtp:// for STARTTLS (?tls=none for a server without TLS)"
+            )
+        return value
+
+    @field_validator("smtp_from", mode="after")
+    @classmethod
+    def refuse_no_address(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch(r"[!-;=?A-~]+@[a-zA-Z0-9.-]+", value):
+            raise ValueError("must be a plain e-mail address, such as hub@example.com")
+        return value or None
+
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{(self.data / 'hub.db').absolute()}"
@@ -66,6 +90,15 @@ def read_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         raise HubError(*(_problem(tuple(e["loc"]), e["msg"]) for e in error.errors(include_input=False))) from None
+
+
+def _names_a_mail_server(address: str) -> bool:
+    try:
+        url = urlsplit(address)
+        asked = {"smtps": {""}, "smtp": {"", "tls=none"}}.get(url.scheme, set())
+        return url.query in asked and bool(url.hostname) and url.path in {"", "/"} and url.port != 0
+    except ValueError:
+        return False
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> Problem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hub.api.words import worded
 from hub.core import history, planning, records
+from hub.core.alerts import channel, health, wording
 from hub.errors import ErrorCode
 
 worded(
@@ -125,6 +126,39 @@ worded(
     ABSENT="Acknowledged as removed.",
     POSSIBLY_PRESENT="Sent, but the answer never came: treated as there until it is removed.",
     REJECTED="The vendor refused the person.",
+)
+worded(
+    health.HealthState,
+    "Whether a sync is as it should be.",
+    WELL="Nothing crosses its thresholds.",
+    BAD="Something does: `causes` say what.",
+)
+worded(
+    health.CauseKind,
+    "What can be bad about a sync.",
+    called="HealthCauseKind",
+    RUNS_FAILED="Its last runs failed.",
+    REMOVALS_FAILED="Its last runs to remove people who withdrew did not get everybody out.",
+    REJECTED="The destination refused too many people.",
+    PENDING="Too many people were left undelivered.",
+    WITHHELD="Too many members were withheld.",
+    DESTINATION_PAUSED="The hub has paused the destination by itself.",
+    WAITING_APPROVAL="A run waits for approval.",
+    OVERDUE="No run has got to its end when one was due.",
+)
+worded(
+    wording.NoticeKind,
+    "What a notice says.",
+    called="AlertNoticeKind",
+    TURNED_BAD="A sync turned bad.",
+    RECOVERED="A sync that was bad is well again.",
+    TEST="Nothing: `alertChannelTest` sent it.",
+)
+worded(
+    channel.AlertChannelKind,
+    "How a channel tells.",
+    WEBHOOK="By a signed request.",
+    EMAIL="By e-mail.",
 )
 worded(
     ErrorCode,

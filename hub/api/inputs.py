@@ -74,6 +74,22 @@ class DestinationUpdateInput:
 
 
 @strawberry.input(
+    description="From when on something about a sync is bad, and the alert channels are told: once when it turns bad, "
+    "once when nothing is any more. Null looks away; what is left out keeps what was there, at first the default."
+)
+class SyncAlertsInput:
+    failed_runs: int | None = asks("So many runs failed in a row, up to 20; by default 1. Also for withdrawals' runs.")
+    rejected_share: float | None = asks("More than this share of the people was refused in the last run; 0.1.")
+    pending_share: float | None = asks("More than this share was left undelivered by the last run; 0.1.")
+    withheld_share: float | None = asks("More than this share of the members was withheld; by default not looked at.")
+    destination_paused: bool | None = asks("The hub has paused the destination by itself; by default it is bad.")
+    approval_minutes: int | None = asks("A run has waited so long for approval; by default 0, which is at once.")
+    overdue_minutes: int | None = asks(
+        "So long after the schedule asked for one, or after one began, no run has got to its end; by default 60."
+    )
+
+
+@strawberry.input(
     description="All `purposes` must be granted. `fields` maps the vendor's field to a trait; only what is mapped "
     "leaves the hub."
 )
@@ -93,6 +109,7 @@ class SyncCreateInput:
         "A pilot: only this share of the members is sent, over 0 and up to 1; everyone if left out. Who is in it stays "
         "in it when the share grows."
     )
+    alerts: SyncAlertsInput | None = asks("Thresholds of its own; the defaults if left out.")
 
 
 @strawberry.input(description="Changes to a sync; what is absent stays.")
@@ -108,3 +125,31 @@ class SyncUpdateInput:
         "The share of the members that is sent, over 0 and up to 1; null is everyone. A smaller one removes people, "
         "which may wait for approval."
     )
+    alerts: SyncAlertsInput | None = asks("The thresholds to change; null is the defaults.")
+
+
+@strawberry.input(description="Notices posted to an address, signed after Standard Webhooks.")
+class AlertWebhookInput:
+    url: str | None = asks("https, unless the operator lists host and port. A new channel needs it.")
+    secret: str | None = asks("whsec_ and 24 to 64 bytes in base64; never shown again. A new channel needs it.")
+
+
+@strawberry.input(description="Notices by e-mail, through the operator's mail server.")
+class AlertEmailInput:
+    to: list[str] | None = asks("The addresses, 1 to 20. A new channel needs them.")
+
+
+@strawberry.input(description="A new alert channel: exactly one of `webhook` and `email`.")
+class AlertChannelCreateInput:
+    key: str = needs("A slug, unique among alert channels; it never changes.")
+    name: str = needs("The name for people.")
+    webhook: AlertWebhookInput | None = asks("For a webhook.")
+    email: AlertEmailInput | None = asks("For e-mail.")
+
+
+@strawberry.input(description="Changes to an alert channel; what is absent stays, a secret too.")
+class AlertChannelUpdateInput:
+    if_version: int | None = asks(IF_VERSION)
+    name: str | None = asks("The name for people.")
+    webhook: AlertWebhookInput | None = asks("What to change of a webhook.")
+    email: AlertEmailInput | None = asks("What to change of an e-mail channel.")

@@ -13,8 +13,10 @@ from strawberry.dataloader import DataLoader
 from hub.api.context import Context
 from hub.api.types.consent import Consent, consents_of
 from hub.api.types.profile import Delivery
+from hub.core.alerts.channel import AlertChannel
 from hub.core.records import Destination, Purpose, Run, Segment, Sync
 from hub.errors import ErrorCode, refuse
+from hub.store.health import Watched
 from hub.warehouse import views
 
 K = TypeVar("K", bound=Hashable)
@@ -53,6 +55,9 @@ class Loaders:
         self.purposes: Batched[str, Purpose | None] = Batched(store.purposes.by_keys)
         self.syncs_of_segment: Batched[int, list[Sync]] = Batched(store.syncs.of_segments, list)
         self.syncs_of_destination: Batched[int, list[Sync]] = Batched(store.syncs.of_destinations, list)
+        self.healths: Batched[int, Watched | None] = Batched(store.healths.of_syncs)
+        self.alert_channels: Batched[int, AlertChannel | None] = Batched(store.alert_channels.by_ids)
+        self.notices_waiting: Batched[int, int] = Batched(store.alert_notices.waiting_for, int)
         self.profiles = Batched(self._viewed(views.profiles_by_pid))
         self.memberships = Batched(self._viewed(views.segments_of), list)
         self.delivered = Batched(self._viewed(views.delivered_counts), int)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import strawberry
 
+from hub.api.types.alert import AlertChannel
 from hub.api.types.consent import Consent
 from hub.api.types.destination import Destination
 from hub.api.types.node import UserError
@@ -51,6 +52,14 @@ class DestinationPayload:
 class SyncPayload:
     sync: Sync | None = says(
         "The sync as it stands now, or as it was when deleted; null when nothing was done.", default=None
+    )
+    errors: list[UserError] = says(WRONG, default_factory=list)
+
+
+@strawberry.type(description="Answer of a mutation of an alert channel.")
+class AlertChannelPayload:
+    alert_channel: AlertChannel | None = says(
+        "The channel as it stands now, or as it was when deleted; null when nothing was done.", default=None
     )
     errors: list[UserError] = says(WRONG, default_factory=list)
 

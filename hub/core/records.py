@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from hub.core.alerts.thresholds import Thresholds
 from hub.errors import Problem
 
 
@@ -173,6 +174,7 @@ class Sync:
     paused: bool = False
     last_run_id: int | None = None
     rollout_share: float = 1.0
+    alerts: Thresholds = field(default_factory=Thresholds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,10 @@ PHASE = Histogram(
     ["phase"],
     buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300, 3600),
 )
+TURNS = Counter("hub_sync_turns_total", "Syncs that turned bad, or well again.", ["state"])
+NOTICES = Counter(
+    "hub_notices_total", "Tries to tell a notice, by kind of channel and what came of it.", ["kind", "answer"]
+)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ Kind = tuple[int, bool]
 
 
 @contextmanager
-def _apart(sync: Sync) -> Iterator[None]:
+def apart(sync: Sync) -> Iterator[None]:
     """One sync that cannot be seen to, such as one whose connector is gone, must not keep the others from it."""
     try:
         yield
@@ -123,7 +123,7 @@ class Reactions:
             await self._sweep(await self._hub.store.syncs.all())
         signals.membership_changed.clear()
         for sync in await self._hub.store.syncs.all():
-            with _apart(sync):
+            with apart(sync):
                 if not self._rests.resting(sync, self._hub.clock.now()):
                     await syncs.empty_left_audiences(self._hub, sync)
                 await self._feed(sync)
@@ -136,7 +136,7 @@ class Reactions:
         if changed.is_set():
             changed.clear()
             for sync in await self._hub.store.syncs.all():
-                with _apart(sync):
+                with apart(sync):
                     await self._feed(sync)
 
     async def _wait_for_change(self) -> None:
@@ -161,7 +161,7 @@ class Reactions:
         now = self._hub.clock.now()
         for sync in those:
             if anyway or not self._rests.resting(sync, now, withdrawals=True):
-                with _apart(sync):
+                with apart(sync):
                     await withdrawals.sweep(self._hub, self._vendors, sync)
 
     async def _feed(self, sync: Sync) -> None:
@@ -202,7 +202,7 @@ class Reactions:
             sync = known.get(repeat.sync)
             if sync and not self._rests.resting(sync, now):
                 self._looked_at.add(repeat)
-                with _apart(sync):
+                with apart(sync):
                     await self._say_again(sync, repeat)
 
     async def _say_again(self, sync: Sync, repeat: Repeat) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from croniter import CroniterError, croniter
 
+from hub.core.alerts.thresholds import MOST_RUNS, Thresholds
 from hub.core.identifiers import KINDS
 from hub.core.records import SyncMode
 from hub.core.slug import LONGEST_NAME
@@ -19,6 +20,7 @@ from hub.services.schedule import CONTINUOUS, MANUAL
 
 LONGEST_FIELD = 200
 CRON_FIELDS = 5
+LONGEST_WAIT_MINUTES = 60 * 24 * 366
 
 
 def audience_problems(audience: str) -> Iterator[Problem]:
@@ -86,6 +88,22 @@ def share_problems(share: float) -> Iterator[Problem]:
 def rollout_problems(share: float) -> Iterator[Problem]:
     if not (math.isfinite(share) and 0 < share <= 1):
         yield _invalid("The share must be over 0 and at most 1; to send nobody, pause the sync.", "rolloutShare")
+
+
+def threshold_problems(alerts: Thresholds) -> Iterator[Problem]:
+    """What is off may be anything; the rest must be able to be crossed."""
+    if alerts.failed_runs is not None and not 1 <= alerts.failed_runs <= MOST_RUNS:
+        yield _invalid(f"Runs in a row are counted from 1 to {MOST_RUNS}; null looks away.", "alerts", "failedRuns")
+    for name in ("rejected", "pending", "withheld"):
+        share = getattr(alerts, f"{name}_share")
+        if share is not None and not (math.isfinite(share) and 0 <= share < 1):
+            said = "The share must be at least 0 and under 1, since more than it is bad; null looks away."
+            yield _invalid(said, "alerts", f"{name}Share")
+    for name in ("approval", "overdue"):
+        minutes = getattr(alerts, f"{name}_minutes")
+        if minutes is not None and not 0 <= minutes <= LONGEST_WAIT_MINUTES:
+            said = f"The wait must be 0 to {LONGEST_WAIT_MINUTES} minutes; null looks away."
+            yield _invalid(said, "alerts", f"{name}Minutes")
 
 
 def _comes_round(schedule: str) -> bool:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from hub.core.alerts.thresholds import Thresholds
 from hub.core.records import Destination, Run, RunCause, RunStatus, Scope, Sync, SyncMode
 from hub.core.slug import key_problems
 from hub.errors import ErrorCode, HubError, Problem, refuse
@@ -39,6 +41,7 @@ async def create(
     fields: Mapping[str, str] | None = None,
     max_removal_share: float = 0.3,
     rollout_share: float = 1.0,
+    alerts: Mapping[str, Any] | None = None,
 ) -> Sync:
     """A new sync; nothing is sent before its first run.
 
@@ -55,6 +58,7 @@ async def create(
         "fields": {} if fields is None else fields,
         "max_removal_share": max_removal_share,
         "rollout_share": rollout_share,
+        "alerts": Thresholds(**(alerts or {})),
     }
     problems = [*key_problems(key), *await _problems(hub, to, given)]
     if problems:
@@ -68,14 +72,17 @@ async def create(
 
 
 async def update(hub: Hub, key: str, *, if_version: int | None = None, **changes: Any) -> Sync:
-    """Change `audience`, `purposes`, `mode`, `schedule`, `fields`, `max_removal_share` or `rollout_share`; what is not
-    given stays.
+    """Change `audience`, `purposes`, `mode`, `schedule`, `fields`, `max_removal_share`, `rollout_share` or
+    `alerts`; what is not given stays, also of the thresholds in `alerts`, and None for them means the defaults.
 
     Another audience: those delivered are removed from the old one, and the next run adds to the new one. HubError
     NOT_FOUND, CONFLICT when the sync is not at `if_version`, else as `create`.
     """
     sync = await hub.store.syncs.need(key)
     to = await destination_of(hub, sync)
+    if "alerts" in changes:
+        given = changes["alerts"]
+        changes["alerts"] = Thresholds() if given is None else replace(sync.alerts, **given)
     if problems := await _problems(hub, to, changes):
         raise HubError(*problems)
     if changes.get("audience", sync.audience) != sync.audience:
@@ -215,6 +222,8 @@ async def _problems(hub: Hub, destination: Destination, given: Mapping[str, Any]
         found.append(sync_form.share_problems(given["max_removal_share"]))
     if "rollout_share" in given:
         found.append(sync_form.rollout_problems(given["rollout_share"]))
+    if "alerts" in given:
+        found.append(sync_form.threshold_problems(given["alerts"]))
     return [problem for problems in found for problem in problems]
 
 

@@ -18,6 +18,7 @@ import structlog
 from hub.core.records import Run, RunStatus
 from hub.logs import where
 from hub.services import metrics
+from hub.services.alarm import Alarm
 from hub.services.attending import attend
 from hub.services.course import Course, Desk
 from hub.services.endings import GENERIC_FAILURE
@@ -60,9 +61,11 @@ class Worker:
         vendors = Vendors(self._hub)
         self._desk = Desk(self._hub, vendors, policy=self._policy)
         self._reactions = Reactions(self._hub, vendors)
+        self._alarm = Alarm(self._hub)
         # One process owns the data plane, so whoever held a lease before is dead.
         await self._hub.store.runs.let_go_of_all()
-        loops = [asyncio.create_task(self._over_and_over(step)) for step in (self._claim, *self._reactions.steps)]
+        steps = (self._claim, *self._reactions.steps, *self._alarm.steps)
+        loops = [asyncio.create_task(self._over_and_over(step)) for step in steps]
         try:
             await self._stopping.wait()
         finally:
@@ -71,6 +74,7 @@ class Worker:
             await asyncio.gather(*loops, return_exceptions=True)
             await self._drain()
             await vendors.close()
+            await self._alarm.close()
 
     async def _over_and_over(self, step: Callable[[], Awaitable[None]]) -> None:
         """A fault in one round, such as a database that restarts, must not end the work."""
@@ -114,6 +118,7 @@ class Worker:
                 await self._let_go(claim, course.run)
         self._hub.signals.run_queued.set()
         await self._reactions.after(course.run)
+        await self._alarm.after(course.run)
 
     async def _let_go(self, claim: Claim, run: Run) -> None:
         """A run that was drained is for whoever comes next; one that ended has given its place up."""

@@ -31,6 +31,9 @@ TABLES: tuple[type[Model], ...] = (
     models.Outbox,
     models.AdminToken,
     models.WriteKey,
+    models.AlertChannel,
+    models.SyncHealth,
+    models.AlertNotice,
 )
 STRETCH = 5_000
 

@@ -6,7 +6,7 @@ another worker has claimed the run, so that one that slept too long writes nothi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +26,7 @@ from hub.store.repository import Repository
 __all__ = ["Claim", "LeaseLost", "Runs"]
 
 TRIES = 5
+UNCANCELLED = [status for status in ENDED if status != RunStatus.CANCELLED.value]
 # The moments that a change of status makes.
 MOVES = {
     RunStatus.WAITING_APPROVAL: MomentKind.WAITING_APPROVAL,
@@ -233,6 +234,12 @@ class Runs(Repository[Run]):
     async def of_sync(self, sync_id: int, first: int, after_id: int | None = None) -> list[Run]:
         """At most `first` of the sync's runs older than that id, newest first."""
         return await self._records(await _older(models.Run.filter(sync_id=sync_id), after_id).limit(first))
+
+    @stored
+    async def ended_of_sync(self, sync_id: int, scopes: Collection[Scope], first: int) -> list[Run]:
+        """At most `first` of the sync's runs of these scopes that came to an end uncancelled, newest first."""
+        ended = models.Run.filter(sync_id=sync_id, scope__in=[scope.value for scope in scopes], status__in=UNCANCELLED)
+        return await self._records(await ended.order_by("-id").limit(first))
 
     @stored
     async def count_of_sync(self, sync_id: int) -> int:

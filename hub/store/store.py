@@ -6,9 +6,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from hub.errors import ErrorCode, refuse
+from hub.store.alerts import AlertChannels, AlertNotices
 from hub.store.database import Database
 from hub.store.destinations import Destinations
 from hub.store.dump import Dump
+from hub.store.health import SyncHealths
 from hub.store.history import History
 from hub.store.ledger import Ledger
 from hub.store.outbox import Outbox
@@ -33,6 +35,9 @@ class Store:
     outbox: Outbox
     tokens: Tokens
     write_keys: WriteKeys
+    healths: SyncHealths
+    alert_channels: AlertChannels
+    alert_notices: AlertNotices
     dump: Dump
     _database: Database
 
@@ -59,6 +64,9 @@ class Store:
             outbox=Outbox(database),
             tokens=Tokens(database),
             write_keys=WriteKeys(database),
+            healths=SyncHealths(database),
+            alert_channels=AlertChannels(database, keys),
+            alert_notices=AlertNotices(database),
             dump=Dump(database),
             _database=database,
         )

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from tortoise.functions import Max
 
+from hub.core.alerts.thresholds import Thresholds
 from hub.core.records import Sync, SyncMode
 from hub.store import models
 from hub.store.database import stored
 from hub.store.repository import KeyedRepository, known
+
+CHANGEABLE = "audience purposes mode schedule fields max_removal_share rollout_share alerts".split()
 
 
 class Syncs(KeyedRepository[Sync]):
@@ -36,6 +40,7 @@ class Syncs(KeyedRepository[Sync]):
         fields: Mapping[str, str] | None = None,
         max_removal_share: float = 0.3,
         rollout_share: float = 1.0,
+        alerts: Thresholds | None = None,
     ) -> Sync:
         """HubError CONFLICT when the key is taken or the destination has a sync for this audience."""
         row = await models.Sync.create(
@@ -49,14 +54,15 @@ class Syncs(KeyedRepository[Sync]):
             field_map=dict(fields or {}),
             max_removal_share=max_removal_share,
             rollout_share=rollout_share,
+            alerts=alerts and asdict(alerts),
         )
         return await self._one(row.id)
 
     @stored
     async def update(self, id: int, *, if_version: int | None = None, **changes: Any) -> Sync:
-        """Changes of `audience`, `purposes`, `mode`, `schedule`, `fields`, `max_removal_share` and `rollout_share` as a
-        new version; HubError CONFLICT when it is not at `if_version` or the audience has a sync already."""
-        known(changes, "audience", "purposes", "mode", "schedule", "fields", "max_removal_share", "rollout_share")
+        """Changes of what `CHANGEABLE` names, as a new version; HubError CONFLICT when it is not at `if_version` or the
+        audience has a sync already."""
+        known(changes, *CHANGEABLE)
         columns = {name: _COLUMNS.get(name, _as_is)(value) for name, value in changes.items()}
         if "fields" in columns:
             columns["field_map"] = columns.pop("fields")
@@ -94,7 +100,7 @@ def _as_is(value: Any) -> Any:
     return value
 
 
-_COLUMNS = {"purposes": list, "fields": dict, "mode": lambda mode: SyncMode(mode).value}
+_COLUMNS = {"alerts": asdict, "purposes": list, "fields": dict, "mode": lambda mode: SyncMode(mode).value}
 
 
 def _sync(row: Any, last_run_id: int | None) -> Sync:
@@ -113,4 +119,5 @@ def _sync(row: Any, last_run_id: int | None) -> Sync:
         paused=row.paused,
         last_run_id=last_run_id,
         rollout_share=row.rollout_share,
+        alerts=Thresholds(**(row.alerts or {})),
     )

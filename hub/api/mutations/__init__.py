@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import strawberry
 
+from hub.api.mutations.alerts import AlertMutations
 from hub.api.mutations.consent import ConsentMutations
 from hub.api.mutations.destinations import DestinationMutations
 from hub.api.mutations.runs import RunMutations
@@ -14,6 +15,12 @@ from hub.api.mutations.writekeys import WriteKeyMutations
 
 @strawberry.type(description="What can be done. Every answer holds the thing, or `errors` that say what to put right.")
 class Mutation(
-    ConsentMutations, SegmentMutations, DestinationMutations, SyncMutations, RunMutations, WriteKeyMutations
+    ConsentMutations,
+    SegmentMutations,
+    DestinationMutations,
+    SyncMutations,
+    RunMutations,
+    AlertMutations,
+    WriteKeyMutations,
 ):
     """The nouns, put together."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 
@@ -29,6 +29,7 @@ AT_FIRST = {
     "fields": {},
     "max_removal_share": 0.3,
     "rollout_share": 1.0,
+    "alerts": None,
 }
 
 
@@ -37,12 +38,12 @@ class SyncMutations:
     @strawberry.mutation(description="Makes a sync; nothing is sent before its first run.")
     @answering(SyncPayload)
     async def sync_create(self, info: Info, input: NewSync) -> SyncPayload:
-        return _payload(await syncs.create(info.context.hub, **told(input)))
+        return _payload(await syncs.create(info.context.hub, **_plain(told(input))))
 
     @strawberry.mutation(description="Changes a sync; the next run carries it out.")
     @answering(SyncPayload)
     async def sync_update(self, info: Info, key: Key, input: SyncChanges) -> SyncPayload:
-        return _payload(await syncs.update(info.context.hub, key, **changes(input, **AT_FIRST)))
+        return _payload(await syncs.update(info.context.hub, key, **_plain(changes(input, **AT_FIRST))))
 
     @strawberry.mutation(description="Rests a sync: it does not run by itself; withdrawals are still carried out.")
     @answering(SyncPayload)
@@ -69,6 +70,17 @@ class SyncMutations:
     async def quarantine_release(self, info: Info, sync: SyncKey, external_id: Released = UNSET) -> QuarantinePayload:
         record, released = await quarantine.let_out(info.context.hub, sync, given(external_id))
         return QuarantinePayload(sync=Sync.of(record), released=within_int(released))
+
+
+def _plain(asked: dict[str, Any]) -> dict[str, Any]:
+    """The same, with the thresholds that were given as a mapping. Here null means something: not to look."""
+    alerts = asked.get("alerts")
+    if alerts is None:
+        return asked
+    given = {name: value for name, value in vars(alerts).items() if value is not UNSET}
+    if "destination_paused" in given:
+        given["destination_paused"] = bool(given["destination_paused"])
+    return {**asked, "alerts": given}
 
 
 def _payload(record: records.Sync) -> SyncPayload:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import strawberry
 
+from hub.api.queries.alerts import AlertQueries
 from hub.api.queries.catalogue import CatalogueQueries
 from hub.api.queries.destinations import DestinationQueries
 from hub.api.queries.nodes import NodeQueries
@@ -13,5 +14,7 @@ from hub.api.queries.syncs import SyncQueries
 
 
 @strawberry.type(description="What can be asked. Nothing here changes anything.")
-class Query(NodeQueries, CatalogueQueries, SegmentQueries, ProfileQueries, DestinationQueries, SyncQueries):
+class Query(
+    NodeQueries, CatalogueQueries, SegmentQueries, ProfileQueries, DestinationQueries, SyncQueries, AlertQueries
+):
     """The nouns, put together."""

@@ -9,6 +9,7 @@ from strawberry import ID
 
 from hub.api.context import Context, Info
 from hub.api.ids import read_id
+from hub.api.types.alert import AlertChannel
 from hub.api.types.destination import Destination
 from hub.api.types.node import Node
 from hub.api.types.profile import Profile
@@ -24,6 +25,7 @@ NOUNS: dict[str, Any] = {
     "Sync": Sync,
     "Run": Run,
     "Purpose": Purpose,
+    "AlertChannel": AlertChannel,
 }
 
 
@@ -48,5 +50,6 @@ async def _find(context: Context, noun: str, number: int) -> Any:
         "Destination": loaders.destinations,
         "Sync": loaders.syncs,
         "Run": loaders.runs,
+        "AlertChannel": loaders.alert_channels,
     }[noun]
     return await loader.load(number)

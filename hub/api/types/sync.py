@@ -10,6 +10,7 @@ from strawberry.scalars import JSON
 
 from hub.api.context import Info
 from hub.api.ids import global_id
+from hub.api.types.alert import SyncAlerts, SyncHealth
 from hub.api.types.catalogue import within_int
 from hub.api.types.connection import Connection, Window, page
 from hub.api.types.destination import Destination
@@ -47,6 +48,7 @@ class Sync(Node):
     fields: JSON = says("From the vendor's field to the trait that fills it; nothing else leaves the hub.")
     max_removal_share: float = says("A run that would remove more than this share waits for approval.")
     rollout_share: float = says("The share of the members that is sent, stable by person; the rest is HELD_OUT.")
+    alerts: SyncAlerts = says("From when on something about it is bad, and the alert channels are told.")
     version: int = says("Rises with every change.")
     paused: bool = says("Whether it rests; withdrawals are still carried out.")
 
@@ -62,6 +64,7 @@ class Sync(Node):
             fields=dict(record.fields),
             max_removal_share=record.max_removal_share,
             rollout_share=record.rollout_share,
+            alerts=SyncAlerts.of(record.alerts),
             version=record.version,
             paused=record.paused,
         )
@@ -110,6 +113,11 @@ class Sync(Node):
             RejectedPerson.of,
             lambda: read(rejected.count_rejected, *whose),
         )
+
+    @strawberry.field(description="How well it is; null until a worker has looked at it, which takes half a minute.")
+    async def health(self, info: Info) -> SyncHealth | None:
+        seen = await info.context.loaders.healths.load(self.record.id)
+        return SyncHealth.of(seen) if seen else None
 
     @strawberry.field(description="How far the destination is behind the segment.")
     async def freshness(self, info: Info) -> SyncFreshness:

@@ -20,10 +20,10 @@ def failures(runs: Iterable[Run]) -> Series | None:
 
 
 def failed_removals(removals: Iterable[Run], ordinary: Iterable[Run]) -> Series | None:
-    """The runs for withdrawals, newest first, that left somebody there. An ordinary run that came after them and
+    """The runs for withdrawals, newest first, that left somebody there. An ordinary run that began after them and
     removed everybody has done their work."""
-    cleared = max((_ended_at(run) for run in ordinary if _removed_everybody(run)), default=None)
-    later = [run for run in removals if cleared is None or _ended_at(run) > cleared]
+    cleared = max((run.started_at for run in ordinary if run.started_at and _removed_everybody(run)), default=None)
+    later = [run for run in removals if cleared is None or _ended_at(run) >= cleared]
     return _series(later, lambda run: run.status is not RunStatus.SUCCEEDED)
 
 
