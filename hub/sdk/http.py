@@ -22,12 +22,14 @@ import httpx
 import orjson
 
 from hub.sdk.answers import Classifier, Response, by_status
+from hub.sdk.calls import note_arrival
 from hub.sdk.egress import EgressPolicy, Endpoint
 from hub.sdk.errors import RefusedError, TransientError
 from hub.sdk.exchanges import told
 from hub.sdk.network import Transport, said_more
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_AT_ONCE = 1 << 16
 _AGENT = f"audience-hub/{version('audience-hub')}"
 
 
@@ -142,9 +144,10 @@ class Http:
             _raise_fault(error, endpoint.host, progress)
 
     async def _read(self, answer: httpx.Response, endpoint: Endpoint) -> Response:
+        note_arrival()
         packing = answer.headers.get("content-encoding", "identity").strip().lower()
         body = bytearray()
-        async for piece in _unpacked(answer.aiter_raw(), packing, self.bounds.body):
+        async for piece in _unpacked(answer.aiter_raw(), packing):
             body += piece
             if len(body) > self.bounds.body:
                 raise TransientError(f"{endpoint.host} answered with more than {self.bounds.body} bytes")
@@ -175,13 +178,15 @@ def _raise_fault(error: Exception, host: str, progress: _Progress) -> NoReturn:
         raise RefusedError("the request cannot be written: see the configured headers and address") from None
     kept_waiting = progress.in_line and isinstance(error, TimeoutError)
     sent = not (isinstance(error, _NEVER_SENT) or progress.certainly_unsent or kept_waiting)
+    if sent:
+        note_arrival()
     late = isinstance(error, TimeoutError | httpx.TimeoutException)
     said = "did not answer in time" if late else "broke off" if sent else "could not be reached"
     raise TransientError(f"{host} {said}", sent=sent) from None
 
 
-async def _unpacked(pieces: AsyncIterator[bytes], packing: str, most: int) -> AsyncIterator[bytes]:
-    """Undo gzip or deflate, never making more than `most` bytes at once, however small the packed piece."""
+async def _unpacked(pieces: AsyncIterator[bytes], packing: str) -> AsyncIterator[bytes]:
+    """Undo gzip or deflate, a little at a time, however much is packed into a piece."""
     if packing in {"", "identity"}:
         async for piece in pieces:
             yield piece
@@ -192,9 +197,9 @@ async def _unpacked(pieces: AsyncIterator[bytes], packing: str, most: int) -> As
     try:
         async for piece in pieces:
             empty = False
-            yield unpacker.decompress(piece, most + 1)
+            yield unpacker.decompress(piece, _AT_ONCE)
             while unpacker.unconsumed_tail:
-                yield unpacker.decompress(unpacker.unconsumed_tail, most + 1)
+                yield unpacker.decompress(unpacker.unconsumed_tail, _AT_ONCE)
             if unpacker.unused_data:
                 raise TransientError("the answer goes on behind what was packed")
     except zlib.error:

@@ -28,6 +28,13 @@ class Transport(httpx.AsyncHTTPTransport):
             network_backend=_CheckedNetwork(policy, most),
         )
 
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """A redirect's goal is left out: httpx would read it although none is followed, and breaks down over some."""
+        answer = await super().handle_async_request(request)
+        if 300 <= answer.status_code < 400:
+            answer.headers.pop("location", None)
+        return answer
+
 
 def said_more(answer: httpx.Response) -> bool:
     """Whether bytes have come in behind this answer, which has been read whole. Then it is not what it claims to be."""

@@ -38,6 +38,7 @@ from hub.core.planning import Op, PlannedPerson, PlanRequest, Reading
 from hub.core.records import WithheldReason
 from hub.failpoints import failpoint
 from hub.logs import where
+from hub.sdk.calls import one_call
 from hub.sdk.contract import Audience, Batch, Capabilities, Connector, Outcome, Result
 from hub.sdk.errors import ConnectorError, TransientError
 from hub.services import metrics
@@ -227,7 +228,8 @@ class Executor:
     async def _answer(self, batch: Batch) -> Answer:
         try:
             async with asyncio.timeout(CALL_DEADLINE_S):
-                return _checked(await self._job.connector.apply(self._job.audience, batch))
+                with one_call():
+                    return _checked(await self._job.connector.apply(self._job.audience, batch))
         except ConnectorError as error:
             return error
         except TimeoutError:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import re
 import socket
 import ssl
 import struct
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -24,9 +26,14 @@ class Line:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self.said = 0
 
     async def head(self) -> bytes:
         return await self._reader.readuntil(b"\r\n\r\n")
+
+    async def piece(self) -> bytes:
+        """Whatever comes first."""
+        return await self._reader.read(1 << 16)
 
     async def request(self) -> bytes:
         """A whole request, head and body."""
@@ -37,6 +44,7 @@ class Line:
     async def say(self, *pieces: bytes) -> None:
         for piece in pieces:
             self._writer.write(piece)
+            self.said += len(piece)
             await self._writer.drain()
 
     async def keep_saying(self, piece: bytes, *, pause: float | None = 0.02) -> None:
@@ -73,15 +81,17 @@ Script = Callable[[Line], Awaitable[None]]
 
 class Vendor:
     """The first lines follow `scripts`, one each; every later line gets `well` for each request. `requests` are those
-    that came in whole on well-behaved lines, `open` the lines that nobody has hung up yet."""
+    that came in whole on well-behaved lines, `open` the lines that nobody has hung up yet, `said` all bytes so far."""
 
     def __init__(self, *scripts: Script, well: bytes) -> None:
         self._scripts = list(scripts)
-        self._well = well
+        self.well = well
         self.requests: list[bytes] = []
         self.lines = 0
         self.open = 0
+        self.said = 0
         self.port = 0
+        self.listening: asyncio.Server | None = None
 
     @property
     def at(self) -> str:
@@ -91,15 +101,22 @@ class Vendor:
         self.lines += 1
         self.open += 1
         script = self._scripts.pop(0) if self._scripts else self._behave
+        line = Line(reader, writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
-            await script(Line(reader, writer))
+            await script(line)
         writer.close()
         self.open -= 1
+        self.said += line.said
 
     async def _behave(self, line: Line) -> None:
         while True:
             self.requests.append(await line.request())
-            await line.say(self._well)
+            await line.say(self.well)
+
+    def stop(self) -> None:
+        """Take no further lines: whoever calls is refused."""
+        assert self.listening
+        self.listening.close()
 
     async def left_alone(self) -> None:
         """Until the client has hung up every line."""
@@ -117,12 +134,12 @@ async def hostile(
     *scripts: Script, well: bytes = says(b"{}"), tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Vendor]:
     vendor = Vendor(*scripts, well=well)
-    listening = await asyncio.start_server(vendor.serve, "127.0.0.1", 0, ssl=tls)
-    vendor.port = listening.sockets[0].getsockname()[1]
+    vendor.listening = await asyncio.start_server(vendor.serve, "127.0.0.1", 0, ssl=tls)
+    vendor.port = vendor.listening.sockets[0].getsockname()[1]
     try:
         yield vendor
     finally:
-        listening.close()
+        vendor.stop()
 
 
 def client_of(vendor: Vendor, **bounds: float) -> Http:
@@ -244,4 +261,39 @@ NONSENSE: dict[str, Script] = {
     "no content, and then some": heard(b"HTTP/1.1 204 No Content\r\n\r\n" + b'{"rejected": []}', then="silence"),
     "two answers": heard(says(b"{}") + says(b"{}"), then="silence"),
     "an answer and another's": heard(says(b"{}") + says(b"no", status="500 No"), then="silence"),
+}
+
+
+def pouring(start: bytes, piece: bytes) -> Script:
+    return dripping(OK + start, piece, pause=None)
+
+
+def bomb(packing: str, window: int) -> Script:
+    """Zeros without end, packed a thousandfold: after a full flush, the same piece fits again and again."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, window)
+    start, piece = (packer.compress(bytes(20_000_000)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    return pouring(f"Content-Encoding: {packing}\r\n\r\n".encode() + start, piece)
+
+
+_GZIP, _DEFLATE = zlib.MAX_WBITS | 16, zlib.MAX_WBITS
+_MUCH = b"x" * 60_000
+
+FLOODS: dict[str, Script] = {
+    "a body of a gigabyte": pouring(b"Content-Length: 1000000000\r\n\r\n", _MUCH),
+    "a body without end": pouring(b"\r\n", _MUCH),
+    "chunks without end": pouring(b"Transfer-Encoding: chunked\r\n\r\n", b"ea60\r\n" + _MUCH + b"\r\n"),
+    "a chunk without end": pouring(b"Transfer-Encoding: chunked\r\n\r\nfffffffffff\r\n", _MUCH),
+    "chunks that are mostly wrapping": pouring(b"Transfer-Encoding: chunked\r\n\r\n", b"1;x=" + _MUCH + b"\r\n \r\n"),
+    "a chunk's size without end": pouring(b"Transfer-Encoding: chunked\r\n\r\n", b"0" * 60_000),
+    "trailers without end": pouring(b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"x: " + _MUCH + b"\r\n"),
+    "a million headers": pouring(b"", b"x: y\r\n" * 10_000),
+    "a header without end": pouring(b"x: ", _MUCH),
+    "a header folded without end": pouring(b"x: y\r\n", b" y\r\n" * 10_000),
+    "a status without end": dripping(b"HTTP/1.1 200 ", _MUCH, pause=None),
+    "early hints without end": dripping(b"", b"HTTP/1.1 103 Hints\r\nlink: " + _MUCH + b"\r\n\r\n", pause=None),
+    "a gzip bomb": bomb("gzip", _GZIP),
+    "a deflate bomb": bomb("deflate", _DEFLATE),
+    "a brotli bomb": pouring(b"Content-Encoding: br\r\n\r\n", _MUCH),
+    "a bomb packed twice": bomb("gzip, gzip", _GZIP),
+    "a gigabyte behind a small gzip": pouring(b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"{}"), _MUCH),
 }

@@ -4,13 +4,17 @@ gives its connection back."""
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
 
-from hub.sdk.errors import ConnectorError, TransientError
-from hub.sdk.http import Bounds
-from tests.sdk.hostile import BREAKS, NONSENSE, SILENCES, Line, Script, client_of, hostile, says
+from hub.sdk.egress import EgressPolicy
+from hub.sdk.errors import AuthError, ConnectorError, TransientError
+from hub.sdk.http import Bounds, Http
+from tests.sdk.hostile import BREAKS, FLOODS, NONSENSE, SILENCES, Line, Script, client_of, heard, hostile, says
 
 # Too large for the buffers on the way, so that a vendor who does not read it can be noticed.
 LARGE = b"x" * 20_000_000
@@ -109,3 +113,37 @@ async def test_a_request_that_never_got_a_connection_was_certainly_not_sent() ->
         with pytest.raises(TransientError) as silent:
             await hanging
         assert silent.value.sent is True
+
+
+def test_no_flood_is_swallowed_whole_and_none_takes_much_memory() -> None:
+    run = subprocess.run([sys.executable, "-m", "tests.sdk.swallowing"], capture_output=True, check=True, timeout=120)
+    told = json.loads(run.stdout)
+    assert {
+        name: (flood["sent"], flood["late"], flood["free"]) for name, flood in told["floods"].items()
+    } == dict.fromkeys(FLOODS, (True, False, True))
+    # What is on the way comes on top of what is heard.
+    assert all(flood["said"] < Bounds().wire + 10_000_000 for flood in told["floods"].values()), told
+    assert told["grown"] < 50_000_000, told
+
+
+ELSEWHERE = [
+    "http://{inner}/", "https://{inner}/", "//{inner}/", "http://user:word@{inner}/", "/again", "?again", "again",
+    "http://169.254.169.254/latest/meta-data/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://2130706433/",
+    "http://0x7f.1/", "file:///etc/passwd", "gopher://{inner}/", "javascript:alert(1)", "http://", "http://[", "",
+    "http://example.com:99999/", "http://exa mple/", "\u00e4", "http://\u00e4/", "x" * 70_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_no_redirect_is_followed_wherever_it_leads(status: int) -> None:
+    async with hostile() as inner:
+        moves = [
+            heard(says(b"", f"Location: {place.format(inner=inner.at)}", status=f"{status} Moved"))
+            for place in ELSEWHERE
+        ]
+        async with hostile(*moves) as vendor, Http(EgressPolicy(frozenset({vendor.at, inner.at}))) as http:
+            for place in ELSEWHERE:
+                with pytest.raises(ConnectorError) as fault:
+                    await http.request("POST", f"http://{vendor.at}/", auth=("me", "secret"))
+                assert isinstance(fault.value, AuthError), f"{place[:60]} became {fault.value!r}"
+            assert vendor.lines == len(ELSEWHERE) and inner.lines == 0

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from hub.core.identifiers import normalise, subject
 from hub.services.hub import Hub, open_hub
@@ -31,12 +32,12 @@ class TestClock:
 
 
 @asynccontextmanager
-async def opened(folder: Path, clock: TestClock) -> AsyncIterator[Hub]:
+async def opened(folder: Path, clock: TestClock, **further: Any) -> AsyncIterator[Hub]:
+    """`further` settings go before those of the tests."""
     folder.mkdir(parents=True, exist_ok=True)
     with control_plane(folder, made=True) as database, data_plane(folder) as warehouse:
-        settings = Settings(
-            data=folder, database_url=database, warehouse_url=warehouse, connectors=frozenset({"sandbox"}), threads=1
-        )
+        usual = {"database_url": database, "warehouse_url": warehouse, "connectors": frozenset({"sandbox"})}
+        settings = Settings(**{**usual, "data": folder, "threads": 1, **further})
         async with open_hub(settings, clock) as hub:
             yield hub
 
