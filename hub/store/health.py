@@ -58,6 +58,8 @@ class SyncHealths:
             "state": seen.health.state.value,
             "since": seen.health.since,
             "causes": health_rows.from_causes(seen.health.causes),
+            "spells": seen.health.spells,
+            "calm_since": seen.health.calm_since,
             "watch": seen.watch,
             "watched_since": seen.watched_since,
             "version": seen.version + 1,
@@ -80,7 +82,7 @@ async def _address(notice: Notice, now: datetime) -> None:
 def _watched(row: Any) -> Watched:
     return Watched(
         sync_id=row.sync_id,
-        health=Health(HealthState(row.state), row.since, health_rows.to_causes(row.causes)),
+        health=Health(HealthState(row.state), row.since, health_rows.to_causes(row.causes), row.spells, row.calm_since),
         watch=row.watch,
         watched_since=row.watched_since,
         version=row.version,

@@ -265,6 +265,8 @@ class SyncHealth(Model):
     state = fields.CharField(20)
     since = fields.DatetimeField()
     causes = fields.JSONField(default=list)
+    spells = fields.IntField(default=0)
+    calm_since = fields.DatetimeField(null=True)
     watch = fields.CharField(NAME)
     watched_since = fields.DatetimeField()
     notice = fields.JSONField(null=True)

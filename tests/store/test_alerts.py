@@ -52,8 +52,9 @@ async def test_what_was_seen_is_found_again_with_its_notice(store: Store, sync: 
     assert await store.healths.save(seen, now=NOON, notice=notice())
     expected = replace(seen, version=1, notice=notice())
     assert await store.healths.of_syncs([sync.id, 99]) == {sync.id: expected}
-    assert await store.healths.save(replace(expected, health=WELL), now=NOON)
-    assert await store.healths.of_syncs([sync.id]) == {sync.id: replace(expected, health=WELL, version=2)}
+    calmer = Health(HealthState.BAD, NOON, spells=3, calm_since=after(30))
+    assert await store.healths.save(replace(expected, health=calmer), now=NOON)
+    assert await store.healths.of_syncs([sync.id]) == {sync.id: replace(expected, health=calmer, version=2)}
 
 
 async def test_of_several_who_see_the_same_turn_one_tells_it(store: Store, sync: Sync) -> None:

@@ -66,7 +66,11 @@ class AlertNotice:
 class SyncHealth:
     state: health.HealthState = says("Whether something crosses a threshold.")
     since: datetime = says("When it last turned, or was first looked at.")
-    causes: list[HealthCause] = says("Everything that is bad now, also what came after the notice; empty when WELL.")
+    causes: list[HealthCause] = says("Everything that is bad now, also what came after the notice.")
+    calm_since: datetime | None = says(
+        "Since when nothing is bad any more, of a sync that turned bad so often that it must stay calm for a while "
+        "before it counts as well; else null."
+    )
     last_notice: AlertNotice | None = says("What was told of it last; null if nothing ever was.")
 
     @classmethod
@@ -75,6 +79,7 @@ class SyncHealth:
             state=seen.health.state,
             since=seen.health.since,
             causes=[HealthCause.of(cause) for cause in seen.health.causes],
+            calm_since=seen.health.calm_since,
             last_notice=AlertNotice.of(seen.notice) if seen.notice else None,
         )
 

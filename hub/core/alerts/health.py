@@ -1,7 +1,9 @@
 """The state machine of one sync's health: facts go in, and at most one turn comes out.
 
 A sync is well until something about it crosses a threshold, and bad until nothing does any more. Whatever else goes
-wrong meanwhile joins the causes and makes no further turn, so nobody is told twice of one trouble.
+wrong meanwhile joins the causes and makes no further turn, so nobody is told twice of one trouble. One that turns bad
+again soon after it recovered must stay calm for a while before it counts as well, longer each time: whoever flaps all
+day is not told of all day.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ from enum import StrEnum
 
 from hub.core.alerts.thresholds import Thresholds
 from hub.errors import ErrorCode
+
+SOON = timedelta(hours=1)
+FIRST_CALM, LONGEST_CALM = timedelta(minutes=5), timedelta(hours=1)
 
 
 class HealthState(StrEnum):
@@ -79,11 +84,14 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`since` is when it last turned, or was first looked at."""
+    """`since` is when it last turned, or was first looked at. `spells` counts how often it turned bad with no more than
+    an hour of being well in between; `calm_since` is when a bad one had its last cause, while it must stay calm."""
 
     state: HealthState
     since: datetime
     causes: tuple[Cause, ...] = ()
+    spells: int = 0
+    calm_since: datetime | None = None
 
     def cause(self, kind: CauseKind) -> Cause | None:
         return next((cause for cause in self.causes if cause.kind is kind), None)
@@ -92,12 +100,29 @@ class Health:
 def step(health: Health, facts: Facts, thresholds: Thresholds, now: datetime) -> Health:
     """The health after a look at the facts. It has turned, and somebody is to be told, where the state is another."""
     causes = tuple(judge(facts, thresholds, health, now))
-    if health.state is HealthState.BAD:
-        if causes:
-            return replace(health, causes=causes)
-        # To pause a sync does not cure it: it stays as it was until it is taken up again.
-        return health if facts.resting else Health(HealthState.WELL, now)
-    return Health(HealthState.BAD, now, causes) if causes else health
+    if health.state is HealthState.WELL:
+        return _turned_bad(health, causes, now) if causes else health
+    if causes:
+        return replace(health, causes=causes, calm_since=None)
+    # To pause a sync does not cure it: it stays as it was until it is taken up again.
+    return health if facts.resting else _calmer(health, now)
+
+
+def calm_needed(spells: int) -> timedelta:
+    """How long nothing may be bad before a sync that turned bad so often in a row is well."""
+    return min(FIRST_CALM * 2 ** min(spells - 2, 10), LONGEST_CALM) if spells > 1 else timedelta(0)
+
+
+def _turned_bad(health: Health, causes: tuple[Cause, ...], now: datetime) -> Health:
+    again = now - health.since < SOON
+    return Health(HealthState.BAD, now, causes, spells=health.spells + 1 if again else 1)
+
+
+def _calmer(health: Health, now: datetime) -> Health:
+    calm_since = health.calm_since or now
+    if now - calm_since < calm_needed(health.spells):
+        return replace(health, causes=(), calm_since=calm_since)
+    return Health(HealthState.WELL, now, spells=health.spells)
 
 
 def judge(facts: Facts, thresholds: Thresholds, before: Health, now: datetime) -> Iterator[Cause]:

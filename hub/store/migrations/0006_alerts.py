@@ -69,6 +69,8 @@ class Migration(migrations.Migration):
                 ("state", fields.CharField(max_length=20)),
                 ("since", fields.DatetimeField(auto_now=False, auto_now_add=False)),
                 ("causes", fields.JSONField(default=list, encoder=JSON_DUMPS, decoder=loads)),
+                ("spells", fields.IntField(default=0)),
+                ("calm_since", fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
                 ("watch", fields.CharField(max_length=300)),
                 ("watched_since", fields.DatetimeField(auto_now=False, auto_now_add=False)),
                 ("notice", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),

@@ -9,7 +9,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.core.alerts.health import CauseKind, Facts, Health, HealthState, Series, Shares, judge, step
+from hub.core.alerts.health import CauseKind, Facts, Health, HealthState, Series, Shares, calm_needed, judge, step
 from hub.core.alerts.thresholds import Thresholds
 from hub.errors import ErrorCode
 from tests.searching import search
@@ -68,16 +68,18 @@ def test_each_time_it_turns_bad_is_one_notice_and_each_recovery_is_one(
 
 @search(300)
 @given(histories, thresholds)
-def test_a_sync_is_bad_exactly_while_something_crosses_a_threshold_or_it_rests_uncured(
+def test_a_sync_is_bad_exactly_while_something_crosses_a_threshold_or_it_rests_uncured_or_must_stay_calm(
     history: list[tuple[Facts, int]], under: Thresholds
 ) -> None:
     before, now = WELL, START
     for (told, minutes), (_, after) in zip(history, course(history, under), strict=True):
         now += timedelta(minutes=minutes)
         wrong = bool(list(judge(told, under, before, now)))
-        uncured = before.state is HealthState.BAD and told.resting
-        assert (after.state is HealthState.BAD) == (wrong or uncured)
-        assert bool(after.causes) == (after.state is HealthState.BAD)
+        was_bad = before.state is HealthState.BAD
+        calm = now - (before.calm_since or now)
+        watched = was_bad and not told.resting and calm < calm_needed(before.spells)
+        assert (after.state is HealthState.BAD) == (wrong or (was_bad and told.resting) or watched)
+        assert bool(after.causes) == wrong or (was_bad and told.resting)
         before = after
 
 
@@ -94,6 +96,25 @@ def test_the_same_facts_looked_at_again_change_nothing(history: list[tuple[Facts
     now = START + timedelta(minutes=sum(minutes for _, minutes in history))
     for told, health in course(history, under)[-1:]:
         assert step(health, told, under, now) == health
+
+
+@search(200)
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 600)), max_size=200))
+def test_however_it_flaps_its_turns_keep_their_distance(history: list[tuple[bool, int]]) -> None:
+    """Each spell in a row is an hour at most after the last, and its recovery is the calm that it asks for away."""
+    seen = [health for _, health in course([(FAILED if bad else Facts(), m) for bad, m in history], Thresholds())]
+    turns = [WELL, *(after for before, after in pairwise([WELL, *seen]) if after.state is not before.state)]
+    for before, after in pairwise(turns):
+        if after.state is HealthState.WELL:
+            assert after.since - before.since >= calm_needed(before.spells)
+        else:
+            assert after.spells == 1 or after.since - before.since < timedelta(hours=1)
+
+
+def test_a_sync_that_fails_every_other_minute_is_told_of_three_times_a_day() -> None:
+    seen = [health for _, health in course([(FAILED, 1), (Facts(), 1)] * 720, Thresholds())]
+    states = [HealthState.WELL, *(health.state for health in seen)]
+    assert sum(before is not after for before, after in pairwise(states)) == 3
 
 
 @given(histories)
@@ -129,7 +150,7 @@ def test_what_is_overdue_is_cured_by_a_run_and_by_nothing_else_while_one_is_to_c
     # Another schedule is due only later, but nothing has come meanwhile.
     assert step(bad, Facts(expected=True, last_success=START - timedelta(days=1)), Thresholds(), later) == bad
     done = Facts(expected=True, last_success=later)
-    assert step(bad, done, Thresholds(), later) == Health(HealthState.WELL, later)
+    assert step(bad, done, Thresholds(), later) == Health(HealthState.WELL, later, spells=1)
     assert step(bad, Facts(expected=False), Thresholds(), later).state is HealthState.WELL
 
 
