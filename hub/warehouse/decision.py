@@ -32,35 +32,57 @@ class Statement(NamedTuple):
 
 def decision(reader: Reader, request: PlanRequest) -> Statement:
     """The statement for this request; the catalogue is asked which column holds the newest identifier."""
-    shared = not is_own(request.key)
-    values = [f"value{n}" for n in range(len(request.fields))]
-    sql = _DECISION.format(
+    whose = {"sync": request.sync, "audience": request.audience}
+    held = reader.rows("SELECT 1 FROM delivered WHERE sync = $sync AND audience = $audience LIMIT 1", whose)
+    sql = _wanted(reader, request) + (_against_held(request) if held else _all_new(request))
+    shared = {} if is_own(request.key) else {"kind": request.key}
+    pilot = {"bound": rollout_bound(request.rollout_share), "sync": request.sync} if is_pilot(request) else {}
+    params: dict[str, Any] = {
+        "segment": request.segment,
+        "lens": request.lens.value,
+        "mapping": mapping(request),
+        **consent_params(request, request.now),
+        **(whose if held else {}),
+        **shared,
+        **pilot,
+    }
+    return Statement(sql, params)
+
+
+def _wanted(reader: Reader, request: PlanRequest) -> str:
+    values = _values(request)
+    return _WANTED.format(
         allowed=allowed(request),
         key=key_column(reader, request.key),
         traits="".join(f", p.{column} AS {name}" for name, column in zip(values, traits_of(request), strict=True)),
-        fingerprint=fingerprint(f"w.{name}" for name in values),
         carried="".join(f", c.{name}" for name in values),
         whole="" if is_whole(request.scope) else "AND FALSE",
-        due="AND again = 'remove' AND late_until <= $now" if request.scope is Scope.REPEAT else "",
         held_out=_HELD_OUT if is_pilot(request) else "FALSE",
-        sharers=_SHARERS if shared else _NO_SHARERS,
-        barred=_BARRED if shared else _NO_BARRED,
+        sharers=_NO_SHARERS if is_own(request.key) else _SHARERS,
+    )
+
+
+def _against_held(request: PlanRequest) -> str:
+    return _AGAINST_HELD.format(
+        fingerprint=fingerprint(f"w.{name}" for name in _values(request)),
+        due="AND again = 'remove' AND late_until <= $now" if request.scope is Scope.REPEAT else "",
+        barred=_NO_BARRED if is_own(request.key) else _BARRED,
         member=_member(request),
         otherwise=WithheldReason.MODE if request.mode is SyncMode.REMOVE_ONLY else WithheldReason.QUARANTINED,
         reason=_reason(request),
         gone=_gone(request),
     )
-    params: dict[str, Any] = {
-        "segment": request.segment,
-        "lens": request.lens.value,
-        "sync": request.sync,
-        "audience": request.audience,
-        "mapping": mapping(request),
-        **consent_params(request, request.now),
-        **({"kind": request.key} if shared else {}),
-        **({"bound": rollout_bound(request.rollout_share)} if is_pilot(request) else {}),
-    }
-    return Statement(sql, params)
+
+
+def _all_new(request: PlanRequest) -> str:
+    return _ALL_NEW.format(
+        fingerprint=fingerprint(f"w.{name}" for name in _values(request)),
+        why="coalesce(withheld, 'MODE')" if request.mode is SyncMode.REMOVE_ONLY else "withheld",
+    )
+
+
+def _values(request: PlanRequest) -> list[str]:
+    return [f"value{n}" for n in range(len(request.fields))]
 
 
 def quoted(name: str) -> str:
@@ -167,13 +189,8 @@ _LOTS = 2**32
 # Everybody draws one lot per sync, the same on every engine. Engines agree on how hex digits sort.
 _HELD_OUT = "substr(md5(concat(CAST($sync AS VARCHAR), ':', p.external_id)), 1, 8) >= $bound"
 
-# What may be at the vendor has a fingerprint in `delivered`. A key whose remove was acknowledged while an unanswered
-# add may still land waits for that add's deadline (`again`), then is removed once more.
-_DECISION = """
+_WANTED = """
 WITH allowed AS ({allowed}),
-held AS (SELECT key, pid, external_id, fingerprint, refused, state, late_until, again, retry_at
-  FROM delivered
-  WHERE sync = $sync AND audience = $audience {due}),
 members AS (
   SELECT p.pid, p.external_id, {key} AS key, a.pid IS NOT NULL AS allowed, a.until,
     {held_out} AS held_out{traits}
@@ -185,7 +202,21 @@ wanted AS (
     CASE WHEN NOT c.allowed THEN 'NO_CONSENT' WHEN c.key IS NULL THEN 'NO_IDENTIFIER'
       WHEN c.held_out THEN 'HELD_OUT'
       WHEN s.blocked OR c.pid <> s.first THEN 'SHARED_IDENTIFIER' END AS withheld
-  FROM members c LEFT JOIN sharers s ON s.key = c.key),
+  FROM members c LEFT JOIN sharers s ON s.key = c.key)"""
+
+# Where nothing is known to be at the vendor there is nothing to compare with, and an engine has less to think about.
+_ALL_NEW = """
+SELECT pid, external_id, key, CASE WHEN why IS NULL THEN 'add' ELSE 'withheld' END AS op, why AS reason,
+  until AS allowed_until, shared, fingerprint
+FROM (SELECT w.*, {why} AS why, CASE WHEN withheld IS NULL THEN {fingerprint} ELSE '' END AS fingerprint FROM wanted w) n
+"""
+
+# What may be at the vendor has a fingerprint in `delivered`. A key whose remove was acknowledged while an unanswered
+# add may still land waits for that add's deadline (`again`), then is removed once more.
+_AGAINST_HELD = """,
+held AS (SELECT key, pid, external_id, fingerprint, refused, state, late_until, again, retry_at
+  FROM delivered
+  WHERE sync = $sync AND audience = $audience {due}),
 paired AS (
   SELECT w.pid, w.external_id, w.key, w.shared, w.until, w.withheld, d.key AS held_key, d.pid AS held_pid,
     d.external_id AS held_as, d.fingerprint AS held_payload, d.refused, d.state, d.late_until, d.again, d.retry_at,

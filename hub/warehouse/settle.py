@@ -92,6 +92,8 @@ def _fold(tx: Transaction, request: PlanRequest, audience: str, folded: int, now
         params["in_flight"] = timedelta(seconds=in_flight_s)
     if tx.rows("SELECT 1 FROM delivered WHERE sync = $sync AND audience = $audience LIMIT 1", whose):
         _renew(tx, told, whose, params)
+    elif not singly:
+        tx.execute(_FIRST, {name: value for name, value in params.items() if name != "now"})
     else:
         # Nobody is replaced; of a remove of someone unknown there stays only what may still land.
         tx.execute(_FOLD.format(into="delivered", told=told), params)
@@ -163,6 +165,13 @@ WITH told AS (
   FROM (SELECT g.place, k."at" FROM taken k, generate_series(k."position", k.upto) AS g(place)
     WHERE k.run = $run AND k.seq > $folded) t
   JOIN plan p ON p.run = $run AND p."position" = t.place),
+"""
+
+# Where nobody was known before, whoever was accepted is there, and nobody else.
+_FIRST = f"""
+INSERT INTO delivered (sync, audience, key, pid, external_id, fingerprint, state, attempts, "at", run)
+{_TAKEN} wanted AS (SELECT * FROM told WHERE op = 'add')
+SELECT $sync, $audience, key, pid, external_id, fingerprint, 'present', 0, "at", $run FROM wanted
 """
 
 # `d` is what was known before. Only a DONE add is there for sure; a DOUBTED one may be, whatever came after it.

@@ -265,11 +265,14 @@ class Delivery:
         return whole and self._claimed + min(self._limits.batch, len(self._fresh)) <= self._limits.people_in_doubt
 
     def _read_on(self) -> None:
-        """One chunk ahead, so that nobody waits for a reading while there is something to send."""
+        """One chunk ahead, so that nobody waits for a reading while there is something to send. The first is short, so
+        that sending begins at once."""
         low = len(self._fresh) <= max(self._limits.chunk, self._limits.batch * self._limits.concurrency)
         if low and not self._reading and not self._all_read:
             self._reading = True
-            self._commands.append(Read(self._read_to, self._limits.chunk))
+            at_once = self._limits.batch * self._limits.concurrency
+            first = self._read_to == 0 and at_once < self._limits.chunk
+            self._commands.append(Read(self._read_to, at_once if first else self._limits.chunk))
 
     def _commit(self) -> None:
         if self._committing is None and self._verdicts:
