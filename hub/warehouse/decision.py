@@ -208,7 +208,8 @@ wanted AS (
 _ALL_NEW = """
 SELECT pid, external_id, key, CASE WHEN why IS NULL THEN 'add' ELSE 'withheld' END AS op, why AS reason,
   until AS allowed_until, shared, fingerprint
-FROM (SELECT w.*, {why} AS why, CASE WHEN withheld IS NULL THEN {fingerprint} ELSE '' END AS fingerprint FROM wanted w) n
+FROM (
+  SELECT w.*, {why} AS why, CASE WHEN withheld IS NULL THEN {fingerprint} ELSE '' END AS fingerprint FROM wanted w) n
 """
 
 # What may be at the vendor has a fingerprint in `delivered`. A key whose remove was acknowledged while an unanswered
