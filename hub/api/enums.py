@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hub.api.words import worded
-from hub.core import history, planning, records
+from hub.core import brake, history, planning, records
 from hub.core.alerts import channel, health, wording
 from hub.errors import ErrorCode
 
@@ -44,13 +44,21 @@ worded(
     records.RunStatus,
     "Where a run stands.",
     PLANNING="Working out whom to add, update and remove.",
-    WAITING_APPROVAL="The plan removes more than the sync's share allows; `runApprove` lets it go on.",
+    WAITING_APPROVAL="The brake holds the plan (`approvalReasons`); `runApprove` lets it go on.",
     QUEUED="Waiting for a worker.",
     RUNNING="Sending.",
     SUCCEEDED="Ended, and everyone was delivered or withheld for a reason.",
     PARTIAL="Ended, but somebody was rejected or is still pending.",
     FAILED="Ended early; `failure` says why.",
     CANCELLED="Ended by `runCancel`; what had been sent stays accounted for.",
+)
+worded(
+    brake.ApprovalReason,
+    "Why a plan waits for approval. Whoever may no longer be sent never waits.",
+    REMOVAL_SHARE="It would remove more than the sync's `maxRemovalShare` of the audience.",
+    EMPTY_SOURCE="The segment has no members at all, and it would remove somebody.",
+    FAILED_SOURCE="It would remove somebody, and the newest import of profiles or events failed within 24 hours.",
+    SIZE_JUMP="It would make the audience over `maxGrowth` times as large, and it holds 100 people or more.",
 )
 worded(
     history.MomentKind,

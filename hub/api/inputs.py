@@ -103,7 +103,12 @@ class SyncCreateInput:
     schedule: str | None = asks("manual, continuous, or a cron expression in UTC.", "manual")
     fields: JSON | None = asks("An object from the vendor's field to a trait; without it only the person's id is sent.")
     max_removal_share: float | None = asks(
-        "A run that would remove more than this share waits for approval; 0.3 if left out."
+        "A run that would remove more than this share waits for approval; 0.3 if left out. With 1 everybody may go, "
+        "also while the segment is empty or an import has failed."
+    )
+    max_growth: float | None = asks(
+        "A run that would make an audience of 100 people or more over so many times as large waits for approval; 10 if "
+        "left out."
     )
     rollout_share: float | None = asks(
         "A pilot: only this share of the members is sent, over 0 and up to 1; everyone if left out. Who is in it stays "
@@ -121,6 +126,7 @@ class SyncUpdateInput:
     schedule: str | None = asks("manual, continuous, or a cron expression in UTC; null is manual.")
     fields: JSON | None = asks("An object from the vendor's field to a trait; null maps nothing.")
     max_removal_share: float | None = asks("The share that waits for approval; null is 0.3.")
+    max_growth: float | None = asks("How many times as large an audience may become at once; null is 10.")
     rollout_share: float | None = asks(
         "The share of the members that is sent, over 0 and up to 1; null is everyone. A smaller one removes people, "
         "which may wait for approval."

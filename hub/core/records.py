@@ -174,6 +174,7 @@ class Sync:
     paused: bool = False
     last_run_id: int | None = None
     rollout_share: float = 1.0
+    max_growth: float = 10.0
     alerts: Thresholds = field(default_factory=Thresholds)
 
 

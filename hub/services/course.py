@@ -15,12 +15,12 @@ import structlog
 
 from hub.core.delivery.messages import CancelRequested, DrainRequested, Ended, Finish
 from hub.core.history import Moment, MomentKind
-from hub.core.planning import PlanRequest, PlanSummary, count, needs_approval
+from hub.core.planning import PlanRequest, PlanSummary, count
 from hub.core.records import Destination, Run, RunCause, RunStatus, Scope, Sync, SyncMode
 from hub.errors import HubError, Problem
 from hub.failpoints import failpoint
 from hub.sdk.contract import Capabilities, Connector
-from hub.services import metrics, plans, withdrawals
+from hub.services import approval, metrics, plans, withdrawals
 from hub.services.delivery import Executor, Job, limits_for
 from hub.services.endings import Halted, failure_of, status_of
 from hub.services.errands import Errands
@@ -119,7 +119,8 @@ class Course:
             plan = {
                 "request": plans.to_json(request),
                 "steps": summary.steps,
-                "waits": needs_approval(summary, sync.max_removal_share),
+                "waits": (await approval.brake_of(self._hub, sync)).reasons(summary),
+                "rule": await approval.mark_of_rule(self._hub, sync),
             }
             await self._save(plan, summary)
             failpoint("after_plan")
@@ -146,7 +147,7 @@ class Course:
     async def _hold(self) -> None:
         await self._move(RunStatus.WAITING_APPROVAL)
         await self._hub.store.runs.release(self._claim)
-        self._log.warning("run waits for approval: it would remove a large share", status="WAITING_APPROVAL")
+        self._log.warning("run waits for approval", status="WAITING_APPROVAL")
 
     # Deliver.
 
@@ -251,6 +252,7 @@ class Course:
         self._run = await store.runs.finish(
             self._run.id, status, now=now, failure=failure, fence=self._claim.fence, **numbers
         )
+        self._hub.signals.run_ended.ring()
         metrics.RUNS.labels(status.value, self._run.cause.value).inc()
         if self._run.cause is RunCause.WITHDRAWAL and status is RunStatus.SUCCEEDED:
             await withdrawals.note_duration(self._hub, self._run)

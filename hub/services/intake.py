@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from hub.core.clock import naive
 from hub.core.imports import CONTENT_TYPES, SUFFIXES, FileFormat, ImportKind, ImportReport, Shape
-from hub.errors import ErrorCode, refuse
+from hub.errors import ErrorCode, HubError, Problem, refuse
 from hub.services.consent_import import import_consents
 from hub.services.hub import Hub
 from hub.warehouse import events, profiles
 from hub.warehouse.engine import Transaction
 from hub.warehouse.staging import Progress, Staged, read
+
+BROKE_OFF = Problem(ErrorCode.INVALID, "The import broke off inside the hub: see its log.")
 
 
 async def import_file(
@@ -50,9 +52,23 @@ async def import_file(
         carry_out = partial(_import_profiles, hub, incoming, region, snapshot=snapshot, approve=approve)
     else:
         carry_out = partial(_import_events, hub, incoming)
-    report = await asyncio.to_thread(carry_out)
+    report = await _remembered(hub, what, asyncio.to_thread(carry_out))
     if report.accepted or report.removed:
         hub.signals.imported.set()
+    return report
+
+
+async def _remembered(hub: Hub, kind: ImportKind, importing: Awaitable[ImportReport]) -> ImportReport:
+    """Keep whether the import went in: while the newest did not, nobody is removed without approval."""
+    try:
+        report = await importing
+    except HubError as error:
+        await hub.store.imports.note(kind, hub.clock.now(), error.problems[0])
+        raise
+    except Exception:
+        await hub.store.imports.note(kind, hub.clock.now(), BROKE_OFF)
+        raise
+    await hub.store.imports.note(kind, hub.clock.now(), None)
     return report
 
 

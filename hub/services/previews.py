@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from hub.core.brake import ApprovalReason
 from hub.core.clock import naive
-from hub.core.planning import PlanPreview, PlanRequest, needs_approval
+from hub.core.planning import PlanPreview, PlanRequest
 from hub.core.records import Sync, WithheldReason
 from hub.errors import ErrorCode, refuse
 from hub.services import plans, segments
+from hub.services.approval import brake_of
 from hub.services.hub import Hub
 from hub.services.projection import catch_up
 from hub.services.syncs import capabilities_of, destination_of
@@ -32,9 +34,13 @@ class SyncPreview:
     remove: int
     unchanged: int
     withheld: Mapping[WithheldReason, int]
-    needs_approval: bool
+    approval_reasons: tuple[ApprovalReason, ...]
     sample_adds: tuple[int, ...]
     sample_removes: tuple[int, ...]
+
+    @property
+    def needs_approval(self) -> bool:
+        return bool(self.approval_reasons)
 
 
 async def preview(hub: Hub, key: str) -> SyncPreview:
@@ -51,7 +57,7 @@ async def preview(hub: Hub, key: str) -> SyncPreview:
         remove=summary.leavers,
         unchanged=summary.unchanged + summary.to_keep,
         withheld=summary.withheld,
-        needs_approval=needs_approval(summary, sync.max_removal_share),
+        approval_reasons=(await brake_of(hub, sync)).reasons(summary),
         sample_adds=found.adds,
         sample_removes=found.removes,
     )

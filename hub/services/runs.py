@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 
 from hub.core.records import Run, RunCause, RunStatus, Scope, Sync
-from hub.errors import ErrorCode, refuse
+from hub.errors import ErrorCode, Problem, refuse
 from hub.sdk.contract import Capabilities
-from hub.services import plans
+from hub.services import approval, plans
 from hub.services.hub import Hub
 from hub.warehouse.settle import settle
 
@@ -28,8 +28,16 @@ async def start(hub: Hub, sync_key: str, as_of: datetime | None = None) -> Run:
 
 
 async def approve(hub: Hub, run_id: int) -> Run:
-    """Let a run go on that waits for approval. HubError NOT_FOUND, or CONFLICT when it does not wait for it."""
-    await _need(hub, run_id)
+    """Let a run go on that waits for approval.
+
+    HubError NOT_FOUND, or CONFLICT when it does not wait for it, or when its plan has gone stale: then it is ended, and
+    another one of the same kind is queued, which plans anew and waits for approval itself if it must.
+    """
+    waiting = await _need(hub, run_id)
+    if waiting.status is RunStatus.WAITING_APPROVAL and (why := await approval.gone_stale(hub, waiting)):
+        await _plan_anew(hub, waiting, why)
+        said = f"The plan is out of date: {why}. The run is ended and another one queued: look at its numbers."
+        raise refuse(ErrorCode.CONFLICT, said, "id")
     run = await hub.store.runs.approve(run_id, now=hub.clock.now())
     hub.signals.run_queued.set()
     return run
@@ -70,6 +78,16 @@ async def progress(hub: Hub, run_id: int) -> AsyncIterator[Run]:
         if run.status.ended:
             return
         await hub.signals.run_ended.wait(LOOK_AGAIN_S)
+
+
+async def _plan_anew(hub: Hub, run: Run, why: str) -> None:
+    now = hub.clock.now()
+    problem = Problem(ErrorCode.CONFLICT, f"The plan went out of date while it waited for approval: {why}.")
+    await _let_go_of_plan(hub, await hub.store.runs.request_cancel(run.id, now=now, why=problem))
+    if run.sync_id:
+        where = {"scope": run.scope, "audience": run.audience, "as_of": run.as_of}
+        await hub.store.runs.queue(run.sync_id, run.cause, now=now, **where)
+    hub.signals.run_queued.set()
 
 
 async def _queued(hub: Hub, sync_id: int, scope: Scope, as_of: datetime | None = None) -> Run:

@@ -85,6 +85,11 @@ def share_problems(share: float) -> Iterator[Problem]:
         yield _invalid("The share must lie between 0 and 1.", "maxRemovalShare")
 
 
+def growth_problems(growth: float) -> Iterator[Problem]:
+    if not (math.isfinite(growth) and growth >= 1):
+        yield _invalid("An audience may grow at least 1 time as large; for no limit, give a large number.", "maxGrowth")
+
+
 def rollout_problems(share: float) -> Iterator[Problem]:
     if not (math.isfinite(share) and 0 < share <= 1):
         yield _invalid("The share must be over 0 and at most 1; to send nobody, pause the sync.", "rolloutShare")
@@ -104,6 +109,13 @@ def threshold_problems(alerts: Thresholds) -> Iterator[Problem]:
         if minutes is not None and not 0 <= minutes <= LONGEST_WAIT_MINUTES:
             said = f"The wait must be 0 to {LONGEST_WAIT_MINUTES} minutes; null looks away."
             yield _invalid(said, "alerts", f"{name}Minutes")
+
+
+NUMBERS = {
+    "max_removal_share": share_problems,
+    "max_growth": growth_problems,
+    "rollout_share": rollout_problems,
+}
 
 
 def _comes_round(schedule: str) -> bool:

@@ -41,6 +41,7 @@ async def create(
     fields: Mapping[str, str] | None = None,
     max_removal_share: float = 0.3,
     rollout_share: float = 1.0,
+    max_growth: float = 10.0,
     alerts: Mapping[str, Any] | None = None,
 ) -> Sync:
     """A new sync; nothing is sent before its first run.
@@ -58,6 +59,7 @@ async def create(
         "fields": {} if fields is None else fields,
         "max_removal_share": max_removal_share,
         "rollout_share": rollout_share,
+        "max_growth": max_growth,
         "alerts": Thresholds(**(alerts or {})),
     }
     problems = [*key_problems(key), *await _problems(hub, to, given)]
@@ -72,8 +74,8 @@ async def create(
 
 
 async def update(hub: Hub, key: str, *, if_version: int | None = None, **changes: Any) -> Sync:
-    """Change `audience`, `purposes`, `mode`, `schedule`, `fields`, `max_removal_share`, `rollout_share` or
-    `alerts`; what is not given stays, also of the thresholds in `alerts`, and None for them means the defaults.
+    """Change `audience`, `purposes`, `mode`, `schedule`, `fields`, `max_removal_share`, `max_growth`, `rollout_share`
+    or `alerts`; what is not given stays, also of the thresholds in `alerts`, and None for them means the defaults.
 
     Another audience: those delivered are removed from the old one, and the next run adds to the new one. HubError
     NOT_FOUND, CONFLICT when the sync is not at `if_version`, else as `create`.
@@ -218,10 +220,7 @@ async def _problems(hub: Hub, destination: Destination, given: Mapping[str, Any]
     if "fields" in given:
         traits = await asyncio.to_thread(catalogue.traits, hub.engine)
         found.append(sync_form.field_problems(given["fields"], [trait.name for trait in traits]))
-    if "max_removal_share" in given:
-        found.append(sync_form.share_problems(given["max_removal_share"]))
-    if "rollout_share" in given:
-        found.append(sync_form.rollout_problems(given["rollout_share"]))
+    found += [judge(given[name]) for name, judge in sync_form.NUMBERS.items() if name in given]
     if "alerts" in given:
         found.append(sync_form.threshold_problems(given["alerts"]))
     return [problem for problems in found for problem in problems]

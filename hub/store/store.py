@@ -12,6 +12,7 @@ from hub.store.destinations import Destinations
 from hub.store.dump import Dump
 from hub.store.health import SyncHealths
 from hub.store.history import History
+from hub.store.imports import Imports
 from hub.store.ledger import Ledger
 from hub.store.outbox import Outbox
 from hub.store.purposes import Purposes
@@ -31,6 +32,7 @@ class Store:
     syncs: Syncs
     runs: Runs
     history: History
+    imports: Imports
     ledger: Ledger
     outbox: Outbox
     tokens: Tokens
@@ -60,6 +62,7 @@ class Store:
             syncs=Syncs(database),
             runs=Runs(database),
             history=History(database),
+            imports=Imports(database),
             ledger=Ledger(database),
             outbox=Outbox(database),
             tokens=Tokens(database),

@@ -15,7 +15,7 @@ from hub.store import models
 from hub.store.database import stored
 from hub.store.repository import KeyedRepository, known
 
-CHANGEABLE = "audience purposes mode schedule fields max_removal_share rollout_share alerts".split()
+CHANGEABLE = "audience purposes mode schedule fields max_removal_share max_growth rollout_share alerts".split()
 
 
 class Syncs(KeyedRepository[Sync]):
@@ -40,6 +40,7 @@ class Syncs(KeyedRepository[Sync]):
         fields: Mapping[str, str] | None = None,
         max_removal_share: float = 0.3,
         rollout_share: float = 1.0,
+        max_growth: float = 10.0,
         alerts: Thresholds | None = None,
     ) -> Sync:
         """HubError CONFLICT when the key is taken or the destination has a sync for this audience."""
@@ -54,6 +55,7 @@ class Syncs(KeyedRepository[Sync]):
             field_map=dict(fields or {}),
             max_removal_share=max_removal_share,
             rollout_share=rollout_share,
+            max_growth=max_growth,
             alerts=alerts and asdict(alerts),
         )
         return await self._one(row.id)
@@ -119,5 +121,6 @@ def _sync(row: Any, last_run_id: int | None) -> Sync:
         paused=row.paused,
         last_run_id=last_run_id,
         rollout_share=row.rollout_share,
+        max_growth=row.max_growth,
         alerts=Thresholds(**(row.alerts or {})),
     )

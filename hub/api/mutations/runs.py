@@ -28,7 +28,11 @@ class RunMutations:
     async def sync_run(self, info: Info, key: Key, as_of: AsOf = UNSET) -> RunPayload:
         return RunPayload(run=Run.of(await runs.start(info.context.hub, key, in_utc(as_of, "asOf"))))
 
-    @strawberry.mutation(description="Lets a run go on that waits for approval.")
+    @strawberry.mutation(
+        description="Lets a run go on that waits for approval. CONFLICT when its plan has gone stale: over 24 hours "
+        "old, or no longer what a run would do, for another rule, other settings, or other people to add, send again "
+        "or remove. That run is then ended, with `failure`, and another one queued: look at its numbers."
+    )
     @answering(RunPayload)
     async def run_approve(self, info: Info, id: RunId) -> RunPayload:
         return RunPayload(run=Run.of(await runs.approve(info.context.hub, number_of(id, "Run", "id"))))

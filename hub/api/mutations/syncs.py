@@ -28,6 +28,7 @@ AT_FIRST = {
     "schedule": "manual",
     "fields": {},
     "max_removal_share": 0.3,
+    "max_growth": 10.0,
     "rollout_share": 1.0,
     "alerts": None,
 }

@@ -78,6 +78,7 @@ async def _preview(info: Info, key: str) -> SyncPreview:
         unchanged=within_int(found.unchanged),
         withheld=Withheld.all_of(found.withheld),
         needs_approval=found.needs_approval,
+        approval_reasons=list(found.approval_reasons),
         sample_adds=[Profile.of(people[pid]) for pid in found.sample_adds if pid in people],
         sample_removes=[Profile.of(people[pid]) for pid in found.sample_removes if pid in people],
     )

@@ -16,7 +16,7 @@ from hub.api.types.history import RunMoment, RunRequest, RunThroughput
 from hub.api.types.node import Node, UserError
 from hub.api.types.profile import Profile
 from hub.api.words import UNSET, After, First, says
-from hub.core import records
+from hub.core import brake, records
 from hub.warehouse import rejected, views
 
 if TYPE_CHECKING:
@@ -149,6 +149,11 @@ class Run(Node):
             Rejection.of,
             lambda: read(views.count_rejections, self.record.id),
         )
+
+    @strawberry.field(description="Why its plan had to wait for approval, or waits; empty when it had not to.")
+    async def approval_reasons(self, info: Info) -> list[brake.ApprovalReason]:
+        plan = await info.context.hub.store.runs.plan(self.record.id)
+        return brake.kept_reasons(plan["waits"]) if plan else []
 
     @strawberry.field(
         description="What happened to the run, in its order, over every process that worked on it: a few moments, 200 "

@@ -20,7 +20,7 @@ from hub.api.types.profile import Profile
 from hub.api.types.purpose import Purpose
 from hub.api.types.segment import Segment
 from hub.api.words import UNSET, After, First, says
-from hub.core import planning, records
+from hub.core import brake, planning, records
 from hub.services import freshness
 from hub.warehouse import rejected
 from hub.warehouse.trial import Trial
@@ -47,6 +47,9 @@ class Sync(Node):
     schedule: str = says("manual | continuous | a cron expression")
     fields: JSON = says("From the vendor's field to the trait that fills it; nothing else leaves the hub.")
     max_removal_share: float = says("A run that would remove more than this share waits for approval.")
+    max_growth: float = says(
+        "A run that would make an audience of 100 people or more over so many times as large waits for approval."
+    )
     rollout_share: float = says("The share of the members that is sent, stable by person; the rest is HELD_OUT.")
     alerts: SyncAlerts = says("From when on something about it is bad, and the alert channels are told.")
     version: int = says("Rises with every change.")
@@ -63,6 +66,7 @@ class Sync(Node):
             schedule=record.schedule,
             fields=dict(record.fields),
             max_removal_share=record.max_removal_share,
+            max_growth=record.max_growth,
             rollout_share=record.rollout_share,
             alerts=SyncAlerts.of(record.alerts),
             version=record.version,
@@ -142,14 +146,15 @@ class SyncPreview:
     withheld: list[Annotated[Withheld, strawberry.lazy("hub.api.types.run")]] = says(
         "How many would not be sent, and why."
     )
-    needs_approval: bool = says("Whether the run would wait for approval before removing so many.")
+    needs_approval: bool = says("Whether the run would wait for approval.")
+    approval_reasons: list[brake.ApprovalReason] = says("Why it would wait; empty when it would not.")
     sample_adds: list[Profile] = says("Some of those who would be added.")
     sample_removes: list[Profile] = says("Some of those who would be removed.")
 
     @classmethod
     def refused(cls, errors: list[UserError]) -> SyncPreview:
         nobody = {"add": 0, "update": 0, "remove": 0, "unchanged": 0, "needs_approval": False}
-        return cls(errors=errors, withheld=[], sample_adds=[], sample_removes=[], **nobody)
+        return cls(errors=errors, withheld=[], approval_reasons=[], sample_adds=[], sample_removes=[], **nobody)
 
 
 @strawberry.type(description="What a run would do now about one person, and why; nothing is written or sent.")
