@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.core.consent import UNHEARD, ConsentStanding, decide, fold, rank, standings
+from hub.core.consent import UNHEARD, ConsentStanding, Decision, decide, fold, rank, standings
 from hub.core.records import ConsentAction, ConsentEntry, ConsentState
 
 DAY = timedelta(days=1)
@@ -178,5 +178,32 @@ def test_every_purpose_must_be_granted_and_the_first_to_lapse_ends_the_permissio
     assert not decide(["a", "b", "c"], {"a": yes, "b": sooner}, START).allowed
 
 
-def test_no_purpose_means_no():
-    assert not decide([], {}, START).allowed
+def test_no_purpose_means_no_and_says_so():
+    assert decide([], {}, START) == Decision(False, None, "no purpose is given")
+
+
+def test_a_yes_is_a_yes_and_says_so():
+    yes = ConsentStanding(ConsentState.GRANTED, START, None, 1)
+    assert decide(["a"], {"a": yes}, START) == Decision(True, None, "granted")
+
+
+def test_a_later_grant_takes_the_place_of_an_earlier_one_with_its_expiry():
+    told = [entry("GRANT", 1, seq=1, expires=2), entry("GRANT", 3, seq=2)]
+    assert fold(told, LINKED) == ConsentStanding(ConsentState.GRANTED, START + 3 * DAY, None, 2)
+
+
+def test_where_subjects_disagree_the_grants_down_to_the_one_that_lifts_the_denial_bound_it_and_no_earlier_ones():
+    linked = {PERSON: datetime.fromtimestamp(0, UTC), EMAIL: START + 5 * DAY}
+    told = [
+        entry("DENY", 1, subject=EMAIL, seq=1),
+        entry("GRANT", 2, seq=2, expires=6, recorded=6),
+        entry("GRANT", 3, seq=3, expires=8, recorded=6),
+        entry("GRANT", 4, seq=4, expires=9, recorded=4),
+    ]
+    assert fold(told, linked).expires_at == START + 8 * DAY
+
+
+def test_a_grant_recorded_at_the_instant_of_the_link_lifts_a_denial():
+    linked = {PERSON: datetime.fromtimestamp(0, UTC), EMAIL: START + 5 * DAY}
+    told = [entry("DENY", 1, subject=EMAIL, seq=1), entry("GRANT", 2, seq=2, recorded=5)]
+    assert fold(told, linked).state is ConsentState.GRANTED

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.core.consent_form import SKEW, ConsentInput, validate
+from hub.core.consent_form import SKEW, UNNAMED_SOURCE, ConsentInput, Statement, validate
 from hub.core.records import ConsentAction
 from hub.errors import ErrorCode, HubError
 
@@ -97,3 +97,35 @@ def test_evidence_is_kept_as_json_that_everything_can_hold():
     told = validate(replace(WITHDRAWAL, evidence=odd), PURPOSES, NOW)
     assert told.evidence == {"t": ["?", str(2**70), 1.5, None, True, {"a": [str(NOW)]}]}
     assert validate(replace(WITHDRAWAL, evidence="a call"), PURPOSES, NOW).evidence == {"evidence": "a call"}
+
+
+def test_a_grant_in_order_is_kept_whole():
+    odd = replace(GRANT, purpose=" ads\x00", source=" form\x00", evidence={"page": 7})
+    assert validate(odd, PURPOSES, NOW) == Statement("ads", ConsentAction.GRANT, "form", {"page": 7}, NOW, None)
+
+
+def test_a_time_is_kept_in_utc_whatever_zone_the_machine_is_in():
+    assert validate(GRANT, PURPOSES, NOW).effective_at.tzinfo is UTC
+
+
+def test_a_withdrawal_in_order_keeps_its_time_and_evidence():
+    told = validate(replace(WITHDRAWAL, evidence={"page": 7}), PURPOSES, NOW + SKEW)
+    assert told == Statement("newsletter", ConsentAction.WITHDRAW, "form", {"page": 7}, NOW, None)
+    assert validate(replace(WITHDRAWAL, effective_at=NOW + SKEW), PURPOSES, NOW).effective_at == NOW + SKEW
+
+
+def test_a_withdrawal_without_a_source_is_of_unknown_source():
+    assert validate(replace(WITHDRAWAL, source=""), PURPOSES, NOW).source == UNNAMED_SOURCE
+
+
+def test_only_an_unknown_purpose_suggests_another():
+    with pytest.raises(HubError) as refusal:
+        validate(replace(GRANT, source=""), PURPOSES, NOW)
+    assert refusal.value.problems[0].suggestion is None
+
+
+def test_numbers_in_evidence_stay_numbers_as_far_as_every_database_holds_them():
+    kept = {"low": -(2**63), "high": 2**63 - 1, "one": 1}
+    over = {"over": 2**63, "under": -(2**63) - 1}
+    told = validate(replace(WITHDRAWAL, evidence={**kept, **over}), PURPOSES, NOW)
+    assert told.evidence == {**kept, "over": str(2**63), "under": str(-(2**63) - 1)}

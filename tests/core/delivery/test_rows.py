@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
-from hub.core.delivery.rows import Row, Rows, Stretch, Unanswered, Waiting, keys_of, ops_of, planned, renewed
-from hub.core.planning import Op, Reading
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from hub.core.delivery.rows import (
+    Row,
+    Rows,
+    Stretch,
+    Unanswered,
+    Waiting,
+    addressed,
+    all_may_go,
+    keys_of,
+    ops_of,
+    planned,
+    renewed,
+)
+from hub.core.planning import Op, PlannedPerson, Reading
 from hub.sdk.contract import Person
 
 
@@ -48,7 +63,7 @@ def test_whoever_has_gone_meanwhile_is_left_with_the_key_alone() -> None:
     rows = renewed(stretch(1, 2), reading(2, fingerprint="new"))
     assert [row.fingerprint for row in rows] == ["", "new"]
     gone = planned(rows[0], reading(2))
-    assert (gone.person, gone.allowed) == (Person("k1", "k1"), False)
+    assert gone == PlannedPerson(1, 1, Op.ADD, Person("k1", "k1"), "", False, None)
     assert planned(Row(5, 5, "k5", Op.REMOVE), reading(2)).allowed
 
 
@@ -56,3 +71,24 @@ def test_what_was_read_anew_keeps_what_went_unanswered() -> None:
     doubted = (Row(1, 1, "k1", Op.ADD, "old", Unanswered(1, "old")),)
     assert renewed(doubted, reading(1, fingerprint="new")) == (Row(1, 1, "k1", Op.ADD, "new", Unanswered(1, "old")),)
     assert isinstance(renewed(stretch(1, 2), reading(1, 2)), Stretch)
+
+
+def test_a_reading_that_ends_with_a_batch_leaves_the_next_one_a_stretch() -> None:
+    assert all(isinstance(rows, Stretch) for rows in taken(stretch(1, 2), stretch(3, 4), batch=2))
+
+
+def test_all_may_go_where_each_is_allowed_for_good_whatever_becomes_of_the_neighbours() -> None:
+    read, soon = reading(1, 2, 3, 4), datetime(2026, 1, 1, tzinfo=UTC)
+    middle = Stretch(read, 1, 3)
+    assert all_may_go(middle)
+    assert all_may_go(replace(middle, reading=replace(read, allowed=[False, True, True, False])))
+    assert all_may_go(replace(middle, reading=replace(read, until=[soon, None, None, soon])))
+    assert not all_may_go(replace(middle, reading=replace(read, allowed=[True, True, False, True])))
+    assert not all_may_go(replace(middle, reading=replace(read, until=[None, soon, None, None])))
+
+
+def test_those_who_are_addressed_are_those_of_the_batch_with_what_is_to_be_done() -> None:
+    read = reading(1, 4, 5, 6)
+    part = Stretch(read, 1, 3)
+    assert addressed(part, read) == [(Person("p4", "k4"), Op.ADD), (Person("p5", "k5"), Op.REMOVE)]
+    assert addressed(tuple(part), read) == addressed(part, read)
