@@ -25,7 +25,7 @@ class Known:
 
 
 async def known(hub: Hub, sync: Sync) -> Known:
-    at = await hub.store.history.equal_at(sync.id)
+    at = await hub.store.history.equal_at(sync.id, sync.audience)
     since = max(0.0, (hub.clock.now() - at).total_seconds()) if at else None
     return Known(sync, at, since)
 

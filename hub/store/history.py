@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from tortoise.expressions import Subquery
 
@@ -72,11 +73,13 @@ class History:
         return Traffic.from_json(found[0] if found else None)  # type: ignore[arg-type]
 
     @stored
-    async def equal_at(self, sync_id: int) -> datetime | None:
-        """When the newest run was planned that succeeded over the sync's whole audience, as of then."""
+    async def equal_at(self, sync_id: int, audience: str) -> datetime | None:
+        """As of when the newest run over the whole audience was planned that succeeded; None if that was another
+        audience."""
         whole = models.Run.filter(sync_id=sync_id, scope__in=WHOLE, as_of=None, status=RunStatus.SUCCEEDED.value)
-        row = await whole.order_by("-id").first()
-        return datetime.fromisoformat(row.plan["request"]["now"]) if row and row.plan else None  # type: ignore[call-overload, index]
+        newest = await whole.order_by("-id").limit(1).values_list("plan", flat=True)
+        asked: Any = newest[0]["request"] if newest else {}  # type: ignore[index]
+        return datetime.fromisoformat(asked["now"]) if asked.get("audience") == audience else None
 
     @stored
     async def prune(self, sync_id: int, now: datetime) -> None:
