@@ -36,7 +36,7 @@ from hub.store.ledger_rows import (
 from hub.store.packed import Packed, pack
 
 # One transaction each: long enough to be fast, short enough that other writers do not wait long.
-CHUNK = 100_000
+CHUNK = 25_000
 # Fewer than the parameters that SQLite allows in one statement, and than the terms.
 LOOKUP, SPANS = 5_000, 200
 # Rows that become columns at a time.

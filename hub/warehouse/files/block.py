@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from hub.core.imports import Rejection
 from hub.errors import ErrorCode, HubError, refuse
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 1 << 20
 MOST_COLUMNS = 2000
 LONGEST_NAME = 200
 # A code point that Unicode guarantees will never be a character.
