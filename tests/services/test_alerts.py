@@ -132,6 +132,17 @@ async def test_one_notice_when_a_sync_turns_bad_and_one_when_it_recovers_on_ever
     assert SECRET not in everything and PASSWORD not in everything and "p001" not in str(receiver.told)
 
 
+async def test_the_end_of_a_run_is_looked_at_without_waiting_for_a_round(
+    open_shop: Shop, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.services.alarm.ROUND_S", 3600)
+    await open_shop.set_up(2, locked=True)
+    await hear(open_shop, receiver)
+    async with working(open_shop.hub):
+        await open_shop.send()
+        await until(lambda: len(receiver.told) == 1)
+
+
 async def test_a_further_cause_is_shown_and_not_told(open_shop: Shop, receiver: Receiver) -> None:
     await open_shop.set_up(3)
     await hear(open_shop, receiver)

@@ -54,8 +54,9 @@ async def test_a_letter_goes_out_over_tls_from_the_first_byte() -> None:
 
 async def test_a_server_without_starttls_gets_no_letter_and_no_password() -> None:
     async with mail_listening(starttls=False, login=False) as box:
-        with pytest.raises(RefusedError, match="TLS"):
-            await sent(box)
+        for login in ("", "hub:hunter@"):
+            with pytest.raises(RefusedError, match="TLS"):
+                await sent(box, login=login)
         assert box.letters == []
         await sent(box, rest="?tls=none", login="")
     assert len(box.letters) == 1 and box.encrypted == [False]
