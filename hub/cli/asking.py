@@ -26,7 +26,8 @@ PEOPLE = (
     "removePending",
 )
 RUN = (
-    f"id status counts {{ members leavers {' '.join(PEOPLE)} }} withheld {{ reason count }} failure {{ code message }}"
+    f"id status counts {{ members leavers {' '.join(PEOPLE)} }} withheld {{ reason count }} failure {{ code message }} "
+    "approvalReasons"
 )
 ENDED = ("SUCCEEDED", "PARTIAL", "FAILED", "CANCELLED")
 BAD_ENDS = ("FAILED", "CANCELLED")
@@ -125,6 +126,7 @@ def _tell(found: Mapping[str, Any]) -> None:
     for one in found["withheld"]:
         print(f"withheld {one['reason']}: {one['count']:,}")
     if found["status"] == "WAITING_APPROVAL":
+        print(f"waits for approval: {', '.join(found['approvalReasons'])}")
         print(
             f"Approve it with: hub query 'mutation {{ runApprove(id: \"{found['id']}\") {{ errors {{ message }} }} }}'"
         )

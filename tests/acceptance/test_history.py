@@ -93,3 +93,24 @@ def test_requests_that_fail_are_told_apart_and_counted_as_retries(hub: Hub, sink
     assert (again["status"], again["error"], again["attempt"]) == (200, None, 2)
     assert run["throughput"]["retries"] == run["throughput"]["failedRequests"] == 1
     assert "BACKED_OFF" in [moment["kind"] for moment in run["timeline"]]
+
+
+def test_a_plan_that_waited_too_long_for_its_people_is_refused_and_another_one_waits(hub: Hub, sink: Sink) -> None:
+    hub.update("segment", "all", rule='city is known and not (city starts with "Town4") and city != "Town9"')
+    hub.update("sync", "all", maxRemovalShare=0.0)
+    held = hub.run("all")
+    assert held["status"] == "WAITING_APPROVAL"
+    assert hub.ask("query($id: ID!) { run(id: $id) { approvalReasons } }", id=held["id"])["run"] == {
+        "approvalReasons": ["REMOVAL_SHARE"]
+    }
+    before = set(sink.held("all"))
+    hub.update("segment", "all", rule='city is known and city != "Town9"')
+    refused = hub.do("runApprove", "$id: ID!", "run { status }", id=held["id"])["errors"]
+    print(refused)
+    assert refused[0]["code"] == "CONFLICT" and refused[0]["path"] == ["id"]
+    ended = hub.ask("query($id: ID!) { run(id: $id) { status failure { code message } } }", id=held["id"])["run"]
+    assert ended["status"] == "CANCELLED" and ended["failure"]["code"] == "CONFLICT"
+    anew = hub.ended(hub.runs("all")[0]["id"])
+    assert anew["id"] != held["id"] and (anew["status"], anew["counts"]["leavers"]) == ("WAITING_APPROVAL", 1)
+    assert set(sink.held("all")) == before
+    assert hub.do("runApprove", "$id: ID!", "run { status }", id=anew["id"])["errors"] == []
