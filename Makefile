@@ -7,7 +7,7 @@ EXIT   ?=
 SEEDS  ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format schema bench simulate deploy-lint clean
+.PHONY: help demo test test-long check format schema bench simulate mutate deploy-lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ schema: $(VENV)/.base ## write schema.graphql
 
 simulate: $(VENV)/.dev ## seeded schedules of faults against the delivery machine; SEEDS=100000
 	@$(BIN)/python -m tests.simulation $(SEEDS)
+
+mutate: $(VENV)/.dev ## how many changes of the consent decision and the delivery machine the tests notice; minutes
+	@$(BIN)/python -m tests.mutation
 
 bench: $(VENV)/.bench ## ratios of medians: the hub, a hand-written script and dlt on one workload
 	@$(BIN)/python -m tests.bench

@@ -19,6 +19,7 @@ from hub.core.delivery.messages import (
     Woken,
 )
 from hub.core.delivery.verdicts import Attempt, doubted
+from hub.core.records import WithheldReason
 from hub.sdk.contract import Result
 from hub.sdk.errors import RefusedError, TransientError
 from tests.core.delivery.simulation import people
@@ -41,6 +42,11 @@ def all_sent(limits: Limits, rows: int) -> Delivery:
         assert isinstance(gate, Gate)
         machine.handle(Gated(gate.batch, gate.attempt, 7))
     return machine
+
+
+def nobody(first: int, last: int) -> dict[str, WithheldReason]:
+    """All of them withheld."""
+    return {f"add{number}": WithheldReason.NO_CONSENT for number in range(first, last + 1)}
 
 
 def gated(commands: list[Command]) -> list[int]:
@@ -77,6 +83,25 @@ def test_an_answer_that_is_not_committed_yet_takes_room() -> None:
     machine.handle(Gated(3, 2, 7))
     assert not gated(machine.handle(Answered(3, 2, Result())))
     assert not gated(machine.handle(Answered(2, 1, Result())))
+    assert gated(machine.handle(Committed())) == [4]
+
+
+def test_a_commit_takes_room_for_its_answers_and_not_for_its_people() -> None:
+    machine, _ = machine_with(Limits(4, 9, uncommitted=4), 16)
+    for number in (1, 3, 4):
+        machine.handle(Gated(number, 1, 7))
+    assert gated(machine.handle(Answered(1, 1, IN_HALVES))) == [5]
+    machine.handle(Gated(5, 2, 7))
+    assert not gated(machine.handle(Answered(5, 2, Result())))
+    # Of the second batch nobody may be sent: two in flight and one answer leave room for one more.
+    assert gated(machine.handle(Gated(2, 1, 7, nobody(5, 8)))) == [6]
+
+
+def test_whoever_is_withheld_counts_until_that_is_committed() -> None:
+    machine, commands = machine_with(Limits(2, 9, uncommitted=3), 12)
+    assert gated(commands) == [1, 2, 3]
+    for number in (1, 2, 3):
+        assert not gated(machine.handle(Gated(number, 1, 7, nobody(2 * number - 1, 2 * number))))
     assert gated(machine.handle(Committed())) == [4]
 
 
@@ -124,6 +149,12 @@ def test_it_reads_on_while_no_more_wait_than_a_chunk_or_all_requests_take() -> N
     assert not of(Read, machine_with(Limits(1, 1, chunk=2), 4, end=False)[1])
     assert of(Read, machine_with(Limits(2, 2, chunk=1), 8, end=False)[1]) == [Read(8, 1)]
     assert not of(Read, machine_with(Limits(2, 2, chunk=1), 9, end=False)[1])
+
+
+def test_the_first_reading_is_no_longer_than_what_goes_out_at_once() -> None:
+    assert Delivery(Limits(2, 2, chunk=9), lambda failures, after: None).start() == [Read(0, 4)]
+    assert Delivery(Limits(2, 2, chunk=3), lambda failures, after: None).start() == [Read(0, 3)]
+    assert of(Read, machine_with(Limits(2, 2, chunk=9), 4, end=False)[1]) == [Read(4, 9)]
 
 
 def test_a_plan_without_people_is_completed_and_that_is_said_once() -> None:

@@ -97,10 +97,20 @@ def test_without_retries_left_the_run_ends_after_as_much_silence_as_there_were_r
     assert (requests, end) == (7, Finish(Ended.UNREACHABLE, "busy"))
 
 
-def test_who_is_given_up_although_the_vendor_named_a_time_counts_even_without_retries_left() -> None:
-    put_off = [TransientError("later", 9.0, sent=False)] * 7
-    requests, end = ended_with([BUSY, BUSY, BUSY, Result(), *put_off], retry_floor=3)
-    assert (requests, end) == (11, Finish(Ended.UNREACHABLE, "later"))
+def test_a_vendor_that_names_a_time_nobody_waits_for_is_given_up_even_without_retries_left() -> None:
+    """As a share of the requests, its two retries are used up, and it was silent only once since."""
+    limits = Limits(1, 1, retry_floor=2, retry_share=0, patience=1)
+    machine = Delivery(limits, lambda failures, after: None if after else 1.0)
+    machine.start()
+    machine.handle(ChunkRead(tuple(people(9)), 9, end=True))
+    for attempt, answer in enumerate((BUSY, BUSY, Result()), 1):
+        sent(machine, 1, attempt)
+        machine.handle(Answered(1, attempt, answer))
+        machine.handle(Woken(1, attempt + 1))
+    machine.handle(Committed())
+    sent(machine, 2)
+    machine.handle(Answered(2, 1, TransientError("later", 9.0, sent=False)))
+    assert machine.handle(Committed()) == [Finish(Ended.UNREACHABLE, "later")]
 
 
 @pytest.mark.parametrize("word", [Result(), RefusedError("malformed")], ids=["accepted", "refused"])
