@@ -59,6 +59,9 @@ class SandboxConfig(ConnectorConfig):
     latency_ms: int = Field(0, ge=0, le=60_000, description="Milliseconds that every call takes.")
     batch: int = Field(1000, ge=1, le=100_000, description="The most people in one call.")
     concurrency: int = Field(4, ge=1, le=8, description="Calls in flight at a time.")
+    replace: bool = Field(
+        False, description="Whether it can swap: a run of mode REPLACE then takes the place of the audience at its end."
+    )
     state_file: str | None = Field(
         None, description="File below the hub's own folder that keeps every call, one JSON object a line."
     )
@@ -66,9 +69,11 @@ class SandboxConfig(ConnectorConfig):
 
 @dataclass(slots=True)
 class PretendAccount:
-    """What the vendor holds: audience → person → fields, and the latest calls it has seen; the journal has them all."""
+    """What the vendor holds: audience → person → fields, and the latest calls it has seen; the journal has them all.
+    `snapshots` are gathered by audience and run until they are swapped in."""
 
     audiences: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    snapshots: dict[tuple[str, str], dict[str, dict[str, Any]]] = field(default_factory=dict)
     calls: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     started: int = 0
     journal: Path | None = None
@@ -90,7 +95,8 @@ class PretendAccount:
     def carry_out(self, call: dict[str, Any]) -> None:
         self.calls.append(call)
         if call["applied"]:
-            held = self.audiences.setdefault(call["audience"], {})
+            gathered = self.snapshots.get((call["audience"], call["run"]))
+            held = self.audiences.setdefault(call["audience"], {}) if gathered is None else gathered
             held.update(call["add"])
             for key in call["remove"]:
                 held.pop(key, None)
@@ -136,7 +142,8 @@ class Sandbox(Connector[SandboxConfig]):
 
     def limits(self) -> Capabilities:
         config = self.config
-        return replace(self.capabilities, key=config.identifier, batch=config.batch, concurrency=config.concurrency)
+        known = replace(self.capabilities, key=config.identifier, replace=config.replace)
+        return replace(known, batch=config.batch, concurrency=config.concurrency)
 
     @property
     def account(self) -> PretendAccount:
@@ -151,6 +158,16 @@ class Sandbox(Connector[SandboxConfig]):
         self._refuse_if_locked()
         self.account.audiences.setdefault(name, {})
         return Audience(name, ref=name)
+
+    async def begin(self, audience: Audience, run: str, *, snapshot: bool) -> None:
+        if snapshot:
+            self.account.snapshots.setdefault((audience.ref, run), {})
+
+    async def finish(self, audience: Audience, run: str) -> None:
+        self._refuse_if_locked()
+        gathered = self.account.snapshots.pop((audience.ref, run), None)
+        if gathered is not None:
+            self.account.audiences[audience.ref] = gathered
 
     async def apply(self, audience: Audience, batch: Batch) -> Result:
         number = self.account.next_call()

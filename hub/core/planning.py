@@ -30,6 +30,7 @@ __all__ = [
     "PlannedPerson",
     "Reading",
     "Scope",
+    "Swap",
     "Tally",
     "count",
     "needs_approval",
@@ -62,6 +63,13 @@ class Left(StrEnum):
     MOVED = "moved"
     WITHDRAWN = "withdrawn"
     EMPTIED = "emptied"
+
+
+class Swap(StrEnum):
+    """What became of a snapshot that was complete: the vendor has put it in the place of the audience, or may have."""
+
+    MADE = "made"
+    DOUBTED = "doubted"
 
 
 class Fate(StrEnum):
@@ -106,6 +114,12 @@ class PlanRequest:
     audience: str = ""
     resend: bool = False
     rollout_share: float = 1.0
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether the run says who is in the audience, rather than who comes and goes."""
+        everybody = self.scope.whole or self.scope is Scope.EMPTY
+        return everybody and (self.mode is SyncMode.REPLACE or self.resend)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,11 @@ class Scope(StrEnum):
     EMPTY = "EMPTY"
     REPEAT = "REPEAT"
 
+    @property
+    def whole(self) -> bool:
+        """Whether the plan is about the members at all, or only about those delivered."""
+        return self in {Scope.ALL, Scope.RETRY_REJECTED}
+
 
 class WithheldReason(StrEnum):
     NO_CONSENT = "NO_CONSENT"

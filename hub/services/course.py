@@ -15,8 +15,8 @@ import structlog
 
 from hub.core.delivery.messages import CancelRequested, DrainRequested, Ended, Finish
 from hub.core.history import Moment, MomentKind
-from hub.core.planning import PlanRequest, PlanSummary, count
-from hub.core.records import Destination, Run, RunCause, RunStatus, Scope, Sync, SyncMode
+from hub.core.planning import PlanRequest, PlanSummary, Swap, count
+from hub.core.records import Destination, Run, RunCause, RunStatus, Sync
 from hub.errors import HubError, Problem
 from hub.failpoints import failpoint
 from hub.sdk.contract import Capabilities, Connector
@@ -60,6 +60,7 @@ class Course:
         self._errands = Errands(desk.policy.delay, desk.sleep)
         self._early: CancelRequested | DrainRequested | None = None
         self._recorder: Recorder | None = None
+        self._swap: Swap | None = None
         self._log = log.bind(run=claim.run.id, cause=claim.run.cause.value)
 
     @property
@@ -179,9 +180,9 @@ class Course:
     async def _send(
         self, plan: dict[str, Any], request: PlanRequest, sync: Sync, connector: Connector[Any], *, resumed: bool
     ) -> Finish:
-        if not plan["steps"] and not _is_snapshot(request):
+        if not plan["steps"] and not request.is_snapshot:
             return Finish(Ended.COMPLETED)
-        desk, insist, snapshot = self._desk, self._errands.insist_unless_ended, _is_snapshot(request)
+        desk, insist, snapshot = self._desk, self._errands.insist_unless_ended, request.is_snapshot
         audience = await insist(lambda: connector.ensure_audience(request.audience))
         await insist(lambda: connector.begin(audience, str(self._run.id), snapshot=snapshot))
         failpoint("after_begin")
@@ -205,7 +206,7 @@ class Course:
         self, plan: dict[str, Any], request: PlanRequest, connector: Connector[Any], finish: Finish
     ) -> None:
         """Have the vendor take the run as a whole. A snapshot that is not complete would lose people: it is left."""
-        snapshot = _is_snapshot(request)
+        snapshot = request.is_snapshot
         if not plan["steps"] and not snapshot:
             return
         try:
@@ -213,7 +214,10 @@ class Course:
                 raise Halted(finish)
             audience = await self._errands.insist(lambda: connector.ensure_audience(request.audience))
             await self._errands.insist(lambda: connector.finish(audience, str(self._run.id)))
+            self._swap = Swap.MADE if snapshot else None
         except Halted:
+            if snapshot and finish.ended is Ended.COMPLETED:
+                self._swap = Swap.DOUBTED
             if not await asyncio.to_thread(resume.is_settled, self._hub.engine, self._run.id):
                 await asyncio.to_thread(resume.doubt_accepted, self._hub.engine, self._run.id, self._hub.clock.now())
             raise
@@ -239,7 +243,8 @@ class Course:
         engine, now = self._hub.engine, self._hub.clock.now()
         with metrics.timed("settle"):
             request = plans.from_json(plan["request"])
-            counts = await asyncio.to_thread(settle, engine, request, now=now, in_flight_s=in_flight_s)
+            told: dict[str, Any] = {"now": now, "in_flight_s": in_flight_s, "swap": self._swap}
+            counts = await asyncio.to_thread(settle, engine, request, **told)
         failpoint("after_settle")
         self._note(MomentKind.SETTLED)
         if not counts.balanced:
@@ -281,12 +286,6 @@ class Course:
             withheld=run.withheld,
             fence=self._claim.fence,
         )
-
-
-def _is_snapshot(request: PlanRequest) -> bool:
-    """Whether this run says who is in the audience, rather than who comes and goes."""
-    everybody = request.scope in plans.WHOLE or request.scope is Scope.EMPTY
-    return everybody and (request.mode is SyncMode.REPLACE or request.resend)
 
 
 def _kept_finish(plan: dict[str, Any]) -> Finish | None:

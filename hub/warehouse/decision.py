@@ -56,7 +56,7 @@ def _wanted(reader: Reader, request: PlanRequest) -> str:
         key=key_column(reader, request.key),
         traits="".join(f", p.{column} AS {name}" for name, column in zip(values, traits_of(request), strict=True)),
         carried="".join(f", c.{name}" for name in values),
-        whole="" if is_whole(request.scope) else "AND FALSE",
+        whole="" if request.scope.whole else "AND FALSE",
         held_out=_HELD_OUT if is_pilot(request) else "FALSE",
         sharers=_NO_SHARERS if is_own(request.key) else _SHARERS,
     )
@@ -148,15 +148,10 @@ def rollout_bound(share: float) -> str:
     return f"{min(ceil(share * _LOTS), _LOTS - 1):08x}"
 
 
-def is_whole(scope: Scope) -> bool:
-    """Whether a plan of this scope is about the members at all, or only about those delivered."""
-    return scope in {Scope.ALL, Scope.RETRY_REJECTED}
-
-
 def _member(request: PlanRequest) -> str:
     """What is to be done about a member who may be sent: `payload` is theirs now, `held_payload` the one there."""
     if request.mode is SyncMode.REMOVE_ONLY:
-        return "WHEN state = 'present' THEN 'unchanged' ELSE 'withheld'"
+        return f"WHEN state = 'present' THEN '{'keep' if request.resend else 'unchanged'}' ELSE 'withheld'"
     resting = (
         "" if request.scope is Scope.RETRY_REJECTED else "WHEN refused = payload AND retry_at > $now THEN 'rejected'"
     )

@@ -14,7 +14,7 @@ from hub.core.clock import aware, naive
 from hub.core.planning import Left, Op, PlanPreview, PlanRequest, PlanSummary
 from hub.core.records import Scope, WithheldReason
 from hub.warehouse.consent import watermark
-from hub.warehouse.decision import decision, is_whole
+from hub.warehouse.decision import decision
 from hub.warehouse.engine import Engine, Reader, Transaction
 
 # Short-lived text that differs in every row: packing it would take longer than all the rest of a plan.
@@ -155,7 +155,7 @@ SELECT min(since) FROM (
 
 
 def _members(reader: Reader, request: PlanRequest) -> int:
-    if not is_whole(request.scope):
+    if not request.scope.whole:
         return 0
     known = "SELECT count(*) FROM memberships m JOIN profiles p ON p.pid = m.pid"
     asked = {"segment": request.segment, "lens": request.lens.value}
@@ -191,7 +191,7 @@ def _forget_older(tx: Transaction, request: PlanRequest) -> None:
         "SELECT run FROM plans WHERE sync = $sync AND settled_at IS NOT NULL ORDER BY run DESC", {"sync": request.sync}
     )
     settled = [run for (run,) in found]
-    if is_whole(request.scope):
+    if request.scope.whole:
         _delete(tx, "plan", settled, "AND op = 'withheld'")
     _delete(tx, "plan", settled[KEPT_RUNS - 1 :], "AND op <> 'withheld'")
     _delete(tx, "outcomes", settled[KEPT_RUNS - 1 :], "AND kind NOT IN ('rejected', 'suppressed')")

@@ -18,12 +18,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from hub.core.clock import naive
-from hub.core.planning import RESTS, PlanRequest
+from hub.core.planning import RESTS, PlanRequest, Swap
 from hub.core.records import RunCounts, Scope
-from hub.warehouse.decision import is_whole
 from hub.warehouse.engine import Engine, Reader, Transaction
 from hub.warehouse.outcomes import WORDS, progress
 from hub.warehouse.plan import TEXT_AS_IS
+from hub.warehouse.swap import leave_out
 
 DDL = (
     f"CREATE TABLE delivered (sync BIGINT NOT NULL, audience VARCHAR NOT NULL, key {TEXT_AS_IS} NOT NULL, "
@@ -42,17 +42,28 @@ class Repeat(NamedTuple):
     at: datetime
 
 
-def settle(engine: Engine, request: PlanRequest, *, now: datetime, in_flight_s: float, ended: bool = True) -> RunCounts:
+def settle(
+    engine: Engine,
+    request: PlanRequest,
+    *,
+    now: datetime,
+    in_flight_s: float,
+    ended: bool = True,
+    swap: Swap | None = None,
+) -> RunCounts:
     """Take the run's outcomes into `delivered`; each is taken in once, so a repeat changes nothing.
 
     `in_flight_s` is how long an unanswered request may still take effect. `ended=False` folds what a run has reached
-    so far, so that another plan of the same sync sees it. Planned people without an outcome were never sent.
+    so far, so that another plan of the same sync sees it. Planned people without an outcome were never sent. With
+    `swap`, whoever was not in the run's snapshot is no longer there.
     """
     with engine.write() as tx:
         heads = tx.rows("SELECT audience, scope, folded, settled_at FROM plans WHERE run = $run", {"run": request.run})
         if heads and heads[0][3] is None:
             audience, scope, folded, _ = heads[0]
             _fold(tx, request, audience, folded, naive(now), in_flight_s)
+            if swap and ended:
+                leave_out(tx, request.run, request.sync, audience, naive(now), swap)
             if ended:
                 _end(tx, request, audience, Scope(scope), naive(now))
         return progress(tx, request.run)
@@ -125,7 +136,7 @@ def _end(tx: Transaction, request: PlanRequest, audience: str, scope: Scope, now
     whose = {"sync": request.sync, "audience": audience}
     which = "WHERE sync = $sync AND audience = $audience"
     tx.execute(f"DELETE FROM delivered {which} AND state = 'absent' AND late_until <= $now", {**whose, "now": now})
-    if is_whole(scope):
+    if scope.whole:
         # Someone who left without ever being taken is nobody there: nothing about them needs to be kept.
         tx.execute(
             f"DELETE FROM delivered {which} AND state = 'rejected' AND NOT EXISTS "

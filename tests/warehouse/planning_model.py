@@ -110,7 +110,8 @@ def _wanted(world: World, request: PlanRequest, pid: int, held: Held | None) -> 
     if held and held.state == "suppressed":
         return "withheld", "SUPPRESSED"
     if request.mode is SyncMode.REMOVE_ONLY:
-        return ("unchanged", None) if held and held.state == "present" else ("withheld", "MODE")
+        there = held is not None and held.state == "present"
+        return (("keep" if request.resend else "unchanged"), None) if there else ("withheld", "MODE")
     if held and held.refused == payload:
         if held.retry_at is None:
             return "withheld", "QUARANTINED"
@@ -201,6 +202,20 @@ def _after(was: Held, told: Told, now: datetime, in_flight: timedelta, *, known:
         case Fate.REJECTED | Fate.SUPPRESSED:
             return was
     return None
+
+
+def swap(held: Ledger, sent: set[str], now: datetime, *, made: bool) -> None:
+    """The vendor took a snapshot of these keys as the whole audience, or may have: whoever else is gone, or may be."""
+    for key, one in list(held.items()):
+        if key in sent or one.fingerprint is None:
+            continue
+        if not made or (one.late_until is not None and one.late_until > now):
+            held[key] = replace(one, state="possible" if one.state == "present" else one.state)
+        elif one.refused is not None or one.state == "suppressed":
+            state = "suppressed" if one.state == "suppressed" else "rejected"
+            held[key] = replace(one, state=state, fingerprint=None, late_until=None, late_op=None, again=None)
+        else:
+            del held[key]
 
 
 def end(held: Ledger, rows: Counter[Row], request: PlanRequest, now: datetime) -> None:

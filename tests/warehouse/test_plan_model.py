@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hub.core.delivery.messages import Verdict
 from hub.core.delivery.rows import Row, Stretch
-from hub.core.planning import RESTS, Fate, Op, PlanRequest, PlanSummary
+from hub.core.planning import RESTS, Fate, Op, PlanRequest, PlanSummary, Swap
 from hub.core.records import Lens, Scope, SyncMode
 from hub.warehouse.decision import mapping
 from hub.warehouse.outcomes import append_outcomes, progress, withheld
@@ -62,6 +62,7 @@ rounds = st.fixed_dictionaries(
         "hours": st.sampled_from([0, 0, 1, 1, 2, 3, 24, 72]),
         "lines": st.lists(lines, max_size=8) | st.just([[(Fate.ACCEPTED, 0)]] * 8),
         "folds": st.booleans(),
+        "swap": st.sampled_from([Swap.MADE, Swap.MADE, Swap.DOUBTED, None]),
     }
 )
 syncs = st.tuples(
@@ -105,7 +106,7 @@ def test_the_sets_say_what_one_at_a_time_says(
         write_world(engine, turn["world"], START)
         request = replace(request, run=run, scope=turn["scope"], resend=turn["resend"], now=now)
         request = replace(request, rollout_share=turn["share"])
-        held = play(engine, turn["world"], held, request, turn["lines"], folds=turn["folds"])
+        held = play(engine, turn["world"], held, request, turn["lines"], folds=turn["folds"], swap=turn["swap"])
     world = told[-1]["world"]
     if not any(one.late_until for one in held.values()):
         quiet(engine, world, held, replace(request, run=len(told) + 1, scope=Scope.ALL, resend=False))
@@ -135,7 +136,14 @@ _REFUSED = (
 
 
 def play(
-    engine: Any, world: World, held: Ledger, request: PlanRequest, told: list[Any], *, folds: bool = False
+    engine: Any,
+    world: World,
+    held: Ledger,
+    request: PlanRequest,
+    told: list[Any],
+    *,
+    folds: bool = False,
+    swap: Swap | None = Swap.MADE,
 ) -> Ledger:
     rows = model.plan(world, held, request)
     preview = preview_plan(engine, request, sample=100)
@@ -154,6 +162,7 @@ def play(
             assert person.fingerprint == printed(request, world.payload(person.pid))
     after = deepcopy(held)
     tally: dict[tuple[Op, Fate], int] = {}
+    sent: set[str] = set()
     for at, (person, fates) in enumerate(zip(people, told, strict=False)):
         for attempt, (fate, other) in enumerate(fates, 1):
             payload = world.payload(person.pid) if person.op.adds else None
@@ -165,10 +174,14 @@ def play(
             model.fold(after, model.Told(row, fate, request.now, payload), request.now, IN_FLIGHT)
             if folds:
                 settle(engine, request, now=request.now, in_flight_s=IN_FLIGHT.total_seconds(), ended=False)
+            if person.op.adds and fate in {Fate.ACCEPTED, Fate.NOOP, Fate.UNKNOWN}:
+                sent.add(person.key)
         if fates:
             tally[person.op, fates[-1][0]] = tally.get((person.op, fates[-1][0]), 0) + 1
+    if request.is_snapshot and swap:
+        model.swap(after, sent, request.now, made=swap is Swap.MADE)
     model.end(after, rows, request, request.now)
-    check_settled(engine, request, after, tally, summary)
+    check_settled(engine, request, after, tally, swap if request.is_snapshot else None)
     return after
 
 
@@ -189,11 +202,12 @@ def check_summary(
 
 
 def check_settled(
-    engine: Any, request: PlanRequest, after: Ledger, tally: dict[tuple[Op, Fate], int], summary: PlanSummary
+    engine: Any, request: PlanRequest, after: Ledger, tally: dict[tuple[Op, Fate], int], swap: Swap | None
 ) -> None:
-    counts = settle(engine, request, now=request.now, in_flight_s=IN_FLIGHT.total_seconds())
+    as_told: dict[str, Any] = {"now": request.now, "in_flight_s": IN_FLIGHT.total_seconds(), "swap": swap}
+    counts = settle(engine, request, **as_told)
     assert counts.balanced
-    assert counts == settle(engine, request, now=request.now, in_flight_s=IN_FLIGHT.total_seconds())
+    assert counts == settle(engine, request, **as_told)
     assert counts == progress(engine, request.run)
     done = (Fate.ACCEPTED, Fate.NOOP)
     assert counts.added == sum(tally.get((Op.ADD, fate), 0) for fate in done)
