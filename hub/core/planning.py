@@ -73,7 +73,8 @@ class Swap(StrEnum):
 
 
 class Fate(StrEnum):
-    """What one attempt led to for one person: the SDK's outcome kinds, and WITHHELD for someone whom the gate dropped.
+    """What one attempt led to for one person: the SDK's outcome kinds, WITHHELD for someone whom the gate dropped, and
+    SUBMITTED for someone in a job of the vendor's that is still to be asked after.
 
     RETRY says that nothing can have reached the vendor; UNKNOWN that something may have.
     """
@@ -85,11 +86,12 @@ class Fate(StrEnum):
     RETRY = "retry"
     UNKNOWN = "unknown"
     WITHHELD = "withheld"
+    SUBMITTED = "submitted"
 
     @property
     def final(self) -> bool:
         """Nothing more is to be done for this person in this run."""
-        return self not in {Fate.RETRY, Fate.UNKNOWN}
+        return self not in {Fate.RETRY, Fate.UNKNOWN, Fate.SUBMITTED}
 
 
 @dataclass(frozen=True, slots=True)

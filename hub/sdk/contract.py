@@ -93,19 +93,23 @@ class Outcome:
 class Result:
     """Exceptions from the rule: person key → outcome; everyone else had `rest`, ACCEPTED or UNKNOWN.
 
-    `job` names an asynchronous job to `poll`. `invalid` is the vendor's count of bad rows where it names none;
-    it stays on the batch and is never guessed onto people.
+    `job` is the vendor's id of an asynchronous job that is still open: everyone else is in it, and it is to `poll`, not
+    before `retry_after` seconds where the vendor says so. `invalid` is the vendor's count of bad rows where it names
+    none; it stays on the batch and is never guessed onto people.
     """
 
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
     rest: OutcomeKind = OutcomeKind.ACCEPTED
     job: str | None = None
     invalid: int = 0
+    retry_after: float | None = None
 
     def merged(self, other: Result) -> Result:
-        """Both results of a batch that went out as two calls; `rest` must agree, since it speaks for all others."""
+        """Both results of a batch that went out as two calls; `rest` must agree, since it speaks for all others. Only
+        one may have a job: the hub never mixes adds and removes where there are jobs."""
         rest = self.rest if self.rest is other.rest else OutcomeKind.UNKNOWN
-        return Result({**self.outcomes, **other.outcomes}, rest, self.job or other.job, self.invalid + other.invalid)
+        outcomes, invalid = {**self.outcomes, **other.outcomes}, self.invalid + other.invalid
+        return Result(outcomes, rest, self.job or other.job, invalid, self.retry_after or other.retry_after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,8 @@ class Capabilities:
     `batch` is the most people in one call; `concurrency` the calls of `apply` in flight per destination.
     `replace` takes a whole audience in one run, `read_back` lists it, `erase` deletes people, `feedback` reads the
     vendor's unsubscribes, `jobs` answers later, `snapshot` wants everybody in every run.
+    `job_deadline_s` is how long after it was submitted a job is asked after and may still take effect: beyond it, what
+    became of the people in it counts as unknown.
     `limits` are what the vendor allows, per destination; the hub waits before a call rather than go beyond them.
     `in_flight_s` is how long an unanswered request may still take effect (law L7).
     """
@@ -132,6 +138,7 @@ class Capabilities:
     idempotent: bool = True
     snapshot: bool = False
     in_flight_s: float = 900.0
+    job_deadline_s: float = 3600.0
     limits: tuple[Limit, ...] = ()
 
 
@@ -186,8 +193,14 @@ class Connector(ABC, Generic[C]):
         """Read back the vendor keys in the audience (`Capabilities.read_back`)."""
         raise TypeError(f"{type(self).__name__} cannot read members back")
 
-    async def poll(self, job: str) -> Result | None:
-        """The result of an asynchronous job, or None while it runs (`Capabilities.jobs`)."""
+    async def poll(self, audience: Audience, job: str, keys: Sequence[str]) -> Result:
+        """What has become of an asynchronous job (`Capabilities.jobs`): a Result that names the job again while it
+        runs, else one that says for good what became of those in it. Asking changes nothing and may be repeated at any
+        time, also by another process.
+
+        `keys` are the people in it, in the order in which they were sent, all added or all removed. Of a job that
+        failed as a whole, say so of each of them. An error raised here is about the asking, never about the people.
+        """
         raise TypeError(f"{type(self).__name__} has no jobs")
 
     async def erase(self, people: Sequence[Person]) -> Result:

@@ -86,12 +86,6 @@ EQUIVALENT = (
         "The columns of a reading are of one length.",
     ),
     Equivalent(
-        "Attempt.read",
-        "else Outcome(OutcomeKind.UNKNOWN, JOB_OPEN if result.job else NO_ANSWER)",
-        ("else Outcome(None, JOB_OPEN if result.job else NO_ANSWER)",),
-        "A kind that nobody knows is read as unknown.",
-    ),
-    Equivalent(
         "_as_sent",
         "return row._replace(fingerprint=row.unanswered.fingerprint) if row.unanswered else row",
         ("return row._replace(fingerprint=row.unanswered.fingerprint) if (row.unanswered) or True else row",),

@@ -8,10 +8,12 @@ from typing import Any
 from unittest.mock import patch
 
 from hub.core.delivery import machine as machine_module
+from hub.core.delivery import unlogged as unlogged_module
 from hub.core.delivery import verdicts as verdicts_module
+from hub.core.delivery.ahead import Ahead
 from hub.core.delivery.batches import OpenBatches, Phase
 from hub.core.delivery.machine import Delivery
-from hub.core.delivery.messages import ChunkRead, Send, Verdict
+from hub.core.delivery.messages import ChunkRead, OpenJob, Send, Verdict
 from hub.core.delivery.rows import Row, Rows
 from hub.core.delivery.verdicts import Attempt
 from hub.core.planning import Fate
@@ -92,7 +94,7 @@ def mark_sent_before_the_answer() -> Iterator[None]:
 
 
 def _all_as(fate: Fate) -> Callable[[Attempt, Rows, Result], list[Verdict]]:
-    return lambda self, rows, result: [self.verdict(rows, fate)]
+    return lambda self, rows, result, job=None: [self.verdict(rows, fate)]
 
 
 @planted
@@ -105,10 +107,10 @@ def accept_2xx_with_errors() -> Iterator[None]:
 def the_first_rows_word_for_the_whole_batch() -> Iterator[None]:
     read = Attempt.read
 
-    def first(self: Attempt, rows: Rows, result: Result) -> list[Verdict]:
-        said = read(self, rows, result)
-        [fate] = [one.fate for one in said if rows[0] in list(one.rows)]
-        return [self.verdict(rows, fate)]
+    def first(self: Attempt, rows: Rows, result: Result, job: OpenJob | None = None) -> list[Verdict]:
+        said = read(self, rows, result, job)
+        [one] = [one for one in said if rows[0] in list(one.rows)]
+        return [one._replace(rows=rows)]
 
     with patch.object(Attempt, "read", first):
         yield
@@ -117,7 +119,8 @@ def the_first_rows_word_for_the_whole_batch() -> Iterator[None]:
 def _misread(**changed: Any) -> Any:
     """A result is read as if it were another one."""
     read = Attempt.read
-    return patch.object(Attempt, "read", lambda self, rows, result: read(self, rows, replace(result, **changed)))
+    misread = lambda self, rows, result, job=None: read(self, rows, replace(result, **changed), job)  # noqa: E731
+    return patch.object(Attempt, "read", misread)
 
 
 @planted
@@ -185,7 +188,7 @@ def forget_the_second_half() -> Iterator[None]:
 
 @planted
 def forget_retry_rows() -> Iterator[None]:
-    def read_result(self: Delivery, batch: Any, result: Result) -> None:
+    def read_result(self: Delivery, batch: Any, result: Result, until: Any) -> None:
         said = batch.attempt.read(batch.rows, result)
         self._close(batch, [one for one in said if one.fate is not Fate.RETRY])
 
@@ -204,7 +207,7 @@ def never_wake() -> Iterator[None]:
 
 @planted
 def lose_the_unknown() -> Iterator[None]:
-    with patch.object(machine_module, "with_traces", list):
+    with patch.object(unlogged_module, "with_traces", list):
         yield
 
 
@@ -241,8 +244,8 @@ def a_crash_doubts_nobody() -> Iterator[None]:
 
 
 def _reading(change: Callable[[Sequence[Row], ChunkRead], ChunkRead]) -> Any:
-    take = Delivery._take
-    return patch.object(Delivery, "_take", lambda self, chunk: take(self, change(chunk.rows, chunk)))
+    add = Ahead.add
+    return patch.object(Ahead, "add", lambda self, chunk: add(self, change(chunk.rows, chunk)))
 
 
 @planted

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from hub.core.delivery.jobs import Inquiry
 from hub.core.delivery.messages import Limits
 from hub.core.delivery.rows import Rows, Stretch
 from hub.core.delivery.verdicts import Attempt
@@ -16,12 +17,13 @@ class Phase(Enum):
     GATING = auto()
     SENDING = auto()
     WAITING = auto()
+    POLLING = auto()
 
 
 @dataclass(slots=True)
 class OpenBatch:
     """People under way together. `failures` counts the retries so far, for the back-off; `throttled` says that the
-    vendor itself asked for the wait."""
+    vendor itself asked for the wait. `inquiry` is about the job that they are in, while POLLING."""
 
     number: int
     rows: Rows
@@ -29,6 +31,7 @@ class OpenBatch:
     failures: int = 0
     phase: Phase = Phase.READY
     throttled: bool = False
+    inquiry: Inquiry | None = None
 
     @property
     def moving(self) -> bool:
@@ -65,6 +68,12 @@ class OpenBatches:
         self._open[batch.number] = batch
         return batch
 
+    def follow(self, rows: Rows, attempt: Attempt, inquiry: Inquiry) -> OpenBatch:
+        """People who are in a job of the vendor's now."""
+        batch = self.begin(rows, attempt)
+        batch.phase, batch.inquiry = Phase.POLLING, inquiry
+        return batch
+
     def close(self, batch: OpenBatch) -> None:
         del self._open[batch.number]
 
@@ -74,12 +83,16 @@ class OpenBatches:
         return batch if batch and batch.attempt.number == attempt and batch.phase is phase else None
 
     def slot_free(self) -> bool:
-        """A batch that backs off keeps its slot, and one that the vendor throttles holds all others back as well."""
-        busy = [batch for batch in self._open.values() if batch.phase is not Phase.READY]
+        """A batch that backs off keeps its slot, and one that the vendor throttles holds all others back as well. One
+        that is in a job has none."""
+        busy = [batch for batch in self._open.values() if batch.phase not in {Phase.READY, Phase.POLLING}]
         return len(busy) < self._limits.concurrency and not any(batch.throttled for batch in busy)
 
     def in_doubt(self) -> int:
         return sum(batch.in_doubt for batch in self._open.values())
+
+    def jobs(self) -> int:
+        return sum(batch.phase is Phase.POLLING for batch in self._open.values())
 
     def ready(self) -> list[OpenBatch]:
         """Halves and retries, before any fresh batch: what has begun is finished first."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -18,12 +19,21 @@ from hub.sdk.contract import Result
 from hub.sdk.errors import AuthError, ConnectorError
 
 
+class OpenJob(NamedTuple):
+    """A job of the vendor's by the vendor's own id, and until when (aware) it is asked after and may take effect."""
+
+    id: str
+    until: datetime
+
+
 class Verdict(NamedTuple):
     """What one attempt led to for the rows whom it met alike: their lines of the outcome log, but for the clock.
 
     A row may have two lines in a run: `unknown` for an attempt that got no answer, then the fate of a later attempt.
     The later one counts; but because of the first they are possibly there until its in-flight deadline, whatever the
     later one says (an accepted add may still be followed by the late one, after a remove).
+
+    `job` is the one that the rows have gone into. Whoever has is not sent again in this run, whatever becomes of it.
     """
 
     rows: Rows
@@ -31,6 +41,12 @@ class Verdict(NamedTuple):
     fate: Fate
     reason: str = ""
     ledger_seq: int = 0
+    job: OpenJob | None = None
+
+    @property
+    def is_first(self) -> bool:
+        """Nothing was said of these rows before, in this process; of those in a job, that they are."""
+        return self.job is None or self.fate is Fate.SUBMITTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +55,10 @@ class Limits:
     not yet committed; `chunk` people read from the plan at a time; `patience` batches given up in a row end the run.
 
     A run tries again at most `retry_floor` times and `retry_share` of its requests: beyond that, a vendor in trouble
-    would be asked for more, not less. A retry that the vendor itself has put off (Retry-After) is not counted."""
+    would be asked for more, not less. A retry that the vendor itself has put off (Retry-After) is not counted.
+
+    While `jobs` of the vendor's jobs are open, nobody else is begun. `apart` keeps adds and removes in batches of their
+    own, so that a job is about one or the other."""
 
     batch: int
     concurrency: int = 4
@@ -48,6 +67,8 @@ class Limits:
     patience: int = 3
     retry_floor: int = 24
     retry_share: float = 0.2
+    jobs: int = 16
+    apart: bool = False
 
     @property
     def people_in_doubt(self) -> int:
@@ -57,6 +78,9 @@ class Limits:
 
 Delay = Callable[[int, float | None], float | None]
 """(failures so far, the vendor's Retry-After in seconds) → seconds to wait, or None to give up."""
+
+Pause = Callable[[int, float | None], float]
+"""(polls so far, the vendor's Retry-After in seconds) → seconds to wait before a job is asked after again."""
 
 
 class Ended(StrEnum):
@@ -113,9 +137,23 @@ class Gated:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
+    """`until`: how long a job that the answer names is asked after; None where that cannot be done."""
+
     batch: int
     attempt: int
     answer: Answer
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """What the vendor says of the batch's job; `late`: after the job's deadline."""
+
+    batch: int
+    attempt: int
+    poll: int
+    answer: Answer
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +179,7 @@ class DrainRequested:
     """The process is stopping: as for a cancel, but the run goes on in another process."""
 
 
-Event = ChunkRead | Gated | Answered | Woken | Committed | CancelRequested | DrainRequested
+Event = ChunkRead | Gated | Answered | Polled | Woken | Committed | CancelRequested | DrainRequested
 
 
 # Commands: what to do next.
@@ -173,6 +211,19 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Poll:
+    """Ask after the job these rows are in, so many seconds from now, or at its deadline if that is sooner. `poll`
+    counts from 1 in each process."""
+
+    batch: int
+    attempt: int
+    poll: int
+    seconds: float
+    job: OpenJob
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     batch: int
     attempt: int
@@ -192,4 +243,4 @@ class Finish:
     reason: str = ""
 
 
-Command = Read | Gate | Send | Wait | Commit | Finish
+Command = Read | Gate | Send | Poll | Wait | Commit | Finish

@@ -127,6 +127,13 @@ def addressed(rows: Rows, reading: Reading) -> list[tuple[Person, Op]]:
     return [(planned(row, reading).person, row.op) for row in rows]
 
 
+def apart(rows: Rows) -> list[Rows]:
+    """Those to add and those to remove; the rows as they are where there is only one kind."""
+    if len({op.adds for op in ops_of(rows)}) < 2:
+        return [rows]
+    return [tuple(row for row in rows if row.op.adds), tuple(row for row in rows if not row.op.adds)]
+
+
 def ops_of(rows: Rows) -> Counter[Op]:
     """How many rows there are of each kind."""
     return Counter(rows.reading.ops[rows.start : rows.stop] if isinstance(rows, Stretch) else [row.op for row in rows])

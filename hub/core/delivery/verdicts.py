@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from hub.core.delivery.messages import Verdict
+from hub.core.delivery.jobs import JOB_OPEN
+from hub.core.delivery.messages import OpenJob, Verdict
 from hub.core.delivery.rows import Row, Rows, Stretch, Unanswered
 from hub.core.planning import Fate
 from hub.core.records import WithheldReason
 from hub.sdk.contract import Outcome, OutcomeKind, Result
 
 NO_ANSWER = "The destination did not answer."
-JOB_OPEN = "The destination has not finished the job."
 
 FATES = {
     OutcomeKind.ACCEPTED: Fate.ACCEPTED,
@@ -45,18 +45,16 @@ class Attempt:
             for row in rows
         )
 
-    def read(self, rows: Rows, result: Result) -> list[Verdict]:
-        """Every row in one verdict. Keys that the result names and the batch does not hold are nobody here."""
-        if not result.outcomes and result.rest is OutcomeKind.ACCEPTED and result.job is None:
-            return [self.verdict(rows, Fate.ACCEPTED)]
-        # Only ACCEPTED may speak for people the vendor did not name; anything else about them is a guess.
-        named_all = result.rest is OutcomeKind.ACCEPTED and result.job is None
-        rest = (
-            Outcome(OutcomeKind.ACCEPTED)
-            if named_all
-            else Outcome(OutcomeKind.UNKNOWN, JOB_OPEN if result.job else NO_ANSWER)
+    def read(self, rows: Rows, result: Result, job: OpenJob | None = None) -> list[Verdict]:
+        """Every row in one verdict. Keys that the result names and the batch does not hold are nobody here. `job` is
+        the one that the result names, if it will be asked after."""
+        rest, named = _of_the_rest(result, job), result.outcomes
+        alike = (
+            self._alike((row, _said(named[row.key]) if row.key in named else rest) for row in rows)
+            if named
+            else [self.verdict(rows, *rest)]
         )
-        return self._alike((row, _said(result.outcomes.get(row.key, rest))) for row in rows)
+        return [verdict._replace(job=job) if verdict.fate is Fate.SUBMITTED else verdict for verdict in alike]
 
     def _alike(self, told: Iterable[tuple[Row, tuple[Fate, str]]]) -> list[Verdict]:
         """A verdict for each fate with its reason, in the order in which they first come up."""
@@ -64,6 +62,13 @@ class Attempt:
         for row, said in told:
             rows.setdefault(said, []).append(row)
         return [self.verdict(tuple(alike), fate, reason) for (fate, reason), alike in rows.items()]
+
+
+def _of_the_rest(result: Result, job: OpenJob | None) -> tuple[Fate, str]:
+    """Only ACCEPTED may speak for people the vendor did not name; anything else about them is a guess."""
+    if result.job is not None:
+        return (Fate.SUBMITTED if job else Fate.UNKNOWN), JOB_OPEN
+    return (Fate.ACCEPTED, "") if result.rest is OutcomeKind.ACCEPTED else (Fate.UNKNOWN, NO_ANSWER)
 
 
 def _said(outcome: Outcome) -> tuple[Fate, str]:
@@ -83,6 +88,11 @@ def doubted(rows: Iterable[Row], attempt: int) -> tuple[Row, ...]:
 def _in_doubt(row: Row) -> str:
     same = row.unanswered is None or row.unanswered.fingerprint == row.fingerprint
     return row.fingerprint if same else ""
+
+
+def told(rows: Rows) -> Rows:
+    """The rows without their unanswered attempts, which the log has by now."""
+    return rows if isinstance(rows, Stretch) else tuple(row._replace(unanswered=None) for row in rows)
 
 
 def with_traces(verdicts: Iterable[Verdict]) -> list[Verdict]:

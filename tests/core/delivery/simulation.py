@@ -73,7 +73,11 @@ class Line:
 
 
 def lines_of(verdicts: Iterable[Verdict]) -> list[Line]:
-    return [Line(row, *said) for rows, *said in verdicts for row in rows]
+    return [
+        Line(row, verdict.attempt, verdict.fate, verdict.reason, verdict.ledger_seq)
+        for verdict in verdicts
+        for row in verdict.rows
+    ]
 
 
 @dataclass

@@ -6,8 +6,9 @@ from typing import cast
 
 import pytest
 
+from hub.core.delivery.jobs import JOB_OPEN
 from hub.core.delivery.rows import Row
-from hub.core.delivery.verdicts import JOB_OPEN, NO_ANSWER, Attempt, doubted, with_traces
+from hub.core.delivery.verdicts import NO_ANSWER, Attempt, doubted, with_traces
 from hub.core.planning import Fate, Op
 from hub.sdk.contract import Outcome, OutcomeKind, Result
 from tests.core.delivery.simulation import lines_of
