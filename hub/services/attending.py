@@ -9,6 +9,7 @@ import structlog
 from hub.core.records import RunCounts, RunStatus
 from hub.logs import where
 from hub.services.course import Course
+from hub.services.hold import Hold
 from hub.services.hub import Hub
 from hub.store.runs import Claim, LeaseLost
 from hub.warehouse import outcomes
@@ -22,10 +23,10 @@ BEAT_SHARE = 0.25
 log = structlog.get_logger()
 
 
-async def attend(hub: Hub, course: Course, claim: Claim, lease_s: float) -> None:
+async def attend(hub: Hub, course: Course, hold: Hold) -> None:
     """Carry the run as far as it goes. Raises LeaseLost when another worker has it, else as `Course.take`."""
     work = asyncio.create_task(course.take())
-    watch = asyncio.create_task(_watch(hub, course, claim, lease_s))
+    watch = asyncio.create_task(_watch(hub, course, hold))
     try:
         await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done() and watch.exception() is None:
@@ -40,9 +41,9 @@ async def attend(hub: Hub, course: Course, claim: Claim, lease_s: float) -> None
     await work
 
 
-async def _watch(hub: Hub, course: Course, claim: Claim, lease_s: float) -> None:
+async def _watch(hub: Hub, course: Course, hold: Hold) -> None:
     """Ends by itself only with LeaseLost."""
-    beats = _Every(lease_s * BEAT_SHARE)
+    claim, beats = hold.claim, _Every(hold.lease_s * BEAT_SHARE)
     counts, history = _Every(COUNT_S), _Every(HISTORY_S)
     shown: RunCounts | None = None
     while True:
@@ -52,7 +53,7 @@ async def _watch(hub: Hub, course: Course, claim: Claim, lease_s: float) -> None
             if run and run.cancel_requested:
                 course.cancel()
             if beats.due():
-                await hub.store.runs.heartbeat(claim, hub.clock.now(), lease_s)
+                await hold.beat()
             if counts.due() and course.run.status is RunStatus.RUNNING:
                 shown = await _show(hub, claim, shown)
             if history.due():

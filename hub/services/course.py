@@ -24,12 +24,12 @@ from hub.services import approval, metrics, plans, withdrawals
 from hub.services.delivery import Executor, Job, limits_for
 from hub.services.endings import Halted, failure_of, status_of
 from hub.services.errands import Errands
+from hub.services.hold import Hold
 from hub.services.hub import Hub
 from hub.services.lanes import KeysInFlight
 from hub.services.recorder import Recorder
 from hub.services.retry import RetryPolicy
 from hub.services.vendors import Vendors
-from hub.store.runs import Claim
 from hub.warehouse import outcomes, resume
 from hub.warehouse.plan import make_plan
 from hub.warehouse.settle import settle
@@ -51,13 +51,15 @@ class Desk:
 class Course:
     """`await course.take()` carries the run as far as it goes; `cancel` and `drain` may be called meanwhile."""
 
-    def __init__(self, desk: Desk, claim: Claim) -> None:
+    def __init__(self, desk: Desk, hold: Hold) -> None:
+        claim = hold.claim
         self._desk = desk
         self._hub = desk.hub
+        self._holding = hold
         self._claim = claim
         self._run = claim.run
         self._executor: Executor | None = None
-        self._errands = Errands(desk.policy.delay, desk.sleep)
+        self._errands = Errands(desk.policy.delay, desk.sleep, hold.confirm)
         self._early: CancelRequested | DrainRequested | None = None
         self._recorder: Recorder | None = None
         self._swap: Swap | None = None
@@ -116,7 +118,7 @@ class Course:
             await self._move(RunStatus.PLANNING)
             failpoint("before_plan")
             request = await plans.request_of(self._hub, self._run, sync, connector.limits())
-            summary = await asyncio.to_thread(make_plan, self._hub.engine, request)
+            summary = await asyncio.to_thread(make_plan, self._holding.engine, request)
             plan = {
                 "request": plans.to_json(request),
                 "steps": summary.steps,
@@ -188,14 +190,16 @@ class Course:
         failpoint("after_begin")
         before = await self._take_over(connector) if resumed else 0
         job = Job(request, sync.key, connector, audience, plan["steps"], before)
-        self._executor = Executor(self._hub, job, desk.keys, self._errands.limiter, desk.policy, desk.sleep)
+        self._executor = Executor(
+            self._hub, job, self._holding, desk.keys, self._errands.limiter, desk.policy, desk.sleep
+        )
         if self._early:
             self._executor.tell(self._early)
         return await self._executor.run()
 
     async def _take_over(self, connector: Connector[Any]) -> int:
         """Note whom the process before may have reached; the attempts it made, as far as it noted them."""
-        engine, run = self._hub.engine, self._run.id
+        engine, run = self._holding.engine, self._run.id
         people = limits_for(connector.limits()).people_in_doubt
         doubted = await asyncio.to_thread(resume.doubt_unlogged, engine, run, people, self._hub.clock.now())
         self._log.info("run resumed", people=doubted)
@@ -218,8 +222,9 @@ class Course:
         except Halted:
             if snapshot and finish.ended is Ended.COMPLETED:
                 self._swap = Swap.DOUBTED
-            if not await asyncio.to_thread(resume.is_settled, self._hub.engine, self._run.id):
-                await asyncio.to_thread(resume.doubt_accepted, self._hub.engine, self._run.id, self._hub.clock.now())
+            engine, run = self._holding.engine, self._run.id
+            if not await asyncio.to_thread(resume.is_settled, engine, run):
+                await asyncio.to_thread(resume.doubt_accepted, engine, run, self._hub.clock.now())
             raise
         failpoint("after_finish")
 
@@ -240,7 +245,7 @@ class Course:
 
     async def _fold(self, plan: dict[str, Any], in_flight_s: float) -> dict[str, Any]:
         failpoint("before_settle")
-        engine, now = self._hub.engine, self._hub.clock.now()
+        engine, now = self._holding.engine, self._hub.clock.now()
         with metrics.timed("settle"):
             request = plans.from_json(plan["request"])
             told: dict[str, Any] = {"now": now, "in_flight_s": in_flight_s, "swap": self._swap}

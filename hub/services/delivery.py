@@ -42,6 +42,7 @@ from hub.sdk.calls import one_call
 from hub.sdk.contract import Audience, Batch, Capabilities, Connector, Outcome, Result
 from hub.sdk.errors import ConnectorError, TransientError
 from hub.services import metrics
+from hub.services.hold import Hold
 from hub.services.hub import Hub
 from hub.services.lanes import KeysInFlight
 from hub.services.limiters import Limiter, places_of
@@ -86,6 +87,7 @@ class Executor:
         self,
         hub: Hub,
         job: Job,
+        hold: Hold,
         keys: KeysInFlight,
         limiter: Limiter,
         policy: RetryPolicy | None = None,
@@ -93,6 +95,7 @@ class Executor:
     ) -> None:
         self._hub = hub
         self._job = job
+        self._hold = hold
         self._keys = keys
         self._limiter = limiter
         self._sleep = sleep
@@ -169,6 +172,7 @@ class Executor:
             return
         self._entered.add(command.batch)
         failpoint("before_gate")
+        await self._hold.confirm()
         rows, reading = await self._up_to_date(command)
         self._readings[command.batch] = reading
         withheld = self._withheld(rows, reading)
@@ -252,7 +256,7 @@ class Executor:
 
     async def _commit(self, command: Commit) -> None:
         await asyncio.to_thread(
-            append_outcomes, self._hub.engine, self._job.run, command.verdicts, self._hub.clock.now()
+            append_outcomes, self._hold.engine, self._job.run, command.verdicts, self._hub.clock.now()
         )
         failpoint("after_commit")
         for verdict in command.verdicts:

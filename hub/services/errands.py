@@ -18,12 +18,14 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class Errands:
-    """The calls raise Halted with why the run cannot go on. `limiter` is the destination's, once that is known."""
+    """The calls raise Halted with why the run cannot go on, and what `confirm` raises, which is asked before each.
+    `limiter` is the destination's, once that is known."""
 
-    def __init__(self, delay: Delay, sleep: Sleep) -> None:
+    def __init__(self, delay: Delay, sleep: Sleep, confirm: Callable[[], Awaitable[None]]) -> None:
         self.limiter = Limiter()
         self._delay = delay
         self._sleep = sleep
+        self._confirm = confirm
         self._ended: Finish | None = None
         self._ending = asyncio.Event()
 
@@ -35,6 +37,7 @@ class Errands:
     async def insist(self, call: Call) -> Any:
         failures = 0
         while True:
+            await self._confirm()
             try:
                 attempting(failures + 1)
                 return await self.limiter.through(call, unless=self._ending)

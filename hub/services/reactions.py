@@ -185,8 +185,9 @@ class Reactions:
         known = {sync.id: sync for sync in await self._hub.store.syncs.all()}
         for sync in known.values():
             last = None if self._timetable.knows(sync) else await self._last_by_schedule(sync)
-            if self._timetable.due(sync, now, last) and not sync.paused and not await self._destination_paused(sync):
-                await self._queue(sync, RunCause.SCHEDULE)
+            due = self._timetable.due(sync, now, last)
+            if due and not sync.paused and not await self._destination_paused(sync):
+                self._say_queued(sync, await self._hub.store.runs.queue_on_time(sync.id, due, now=now))
         await self._repeat(known, now)
 
     async def _last_by_schedule(self, sync: Sync) -> datetime | None:
@@ -224,9 +225,12 @@ class Reactions:
         return (await asyncio.to_thread(preview_plan, self._hub.engine, request, 0)).summary.steps
 
     async def _queue(self, sync: Sync, cause: RunCause, scope: Scope = Scope.ALL) -> None:
-        run = await self._hub.store.runs.queue(sync.id, cause, now=self._hub.clock.now(), scope=scope)
-        self._hub.signals.run_queued.set()
-        log.info("run queued", run=run.id, sync=sync.key, cause=cause.value)
+        self._say_queued(sync, await self._hub.store.runs.queue(sync.id, cause, now=self._hub.clock.now(), scope=scope))
+
+    def _say_queued(self, sync: Sync, run: Run | None) -> None:
+        if run:
+            self._hub.signals.run_queued.set()
+            log.info("run queued", run=run.id, sync=sync.key, cause=run.cause.value)
 
     async def _destination_paused(self, sync: Sync) -> bool:
         destination = await self._hub.store.destinations.find(sync.destination_id)

@@ -27,16 +27,17 @@ class Timetable:
     def __init__(self) -> None:
         self._next: dict[int, tuple[str, datetime]] = {}
 
-    def due(self, sync: Sync, now: datetime, last: datetime | None) -> bool:
-        """Whether the sync is due, and if so not again before its next time. `last` is when it last ran by schedule."""
+    def due(self, sync: Sync, now: datetime, last: datetime | None) -> datetime | None:
+        """Since when the sync is due, if it is, and then not again before its next time. `last` is when it last ran by
+        schedule."""
         if not is_cron(sync.schedule):
-            return False
+            return None
         schedule, at = self._next.get(sync.id, ("", now))
         if schedule != sync.schedule:
             at = next_time(sync.schedule, last or now)
         due = at <= now
         self._next[sync.id] = (sync.schedule, next_time(sync.schedule, now) if due else at)
-        return due
+        return at if due else None
 
     def knows(self, sync: Sync) -> bool:
         return self._next.get(sync.id, ("",))[0] == sync.schedule

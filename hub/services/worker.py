@@ -22,6 +22,7 @@ from hub.services.alarm import Alarm
 from hub.services.attending import attend
 from hub.services.course import Course, Desk
 from hub.services.endings import GENERIC_FAILURE
+from hub.services.hold import LEASE_S, Hold
 from hub.services.hub import Hub
 from hub.services.reactions import Reactions
 from hub.services.retry import RetryPolicy
@@ -29,7 +30,8 @@ from hub.services.vendors import Vendors
 from hub.store.runs import Claim, LeaseLost
 
 MOST_RUNS = 32
-LEASE_S = 20.0
+# For withdrawals there is room beside.
+URGENT_RUNS = 32
 POLL_S = 1.0
 DRAIN_S = 8.0
 # How often a run may stumble over a fault of our own before it fails, and how long it rests each time.
@@ -43,8 +45,9 @@ log = structlog.get_logger()
 class Worker:
     """`await Worker(hub).run()` works until `stop()`; then what is in flight ends within ten seconds."""
 
-    def __init__(self, hub: Hub, policy: RetryPolicy | None = None) -> None:
+    def __init__(self, hub: Hub, policy: RetryPolicy | None = None, lease_s: float = LEASE_S) -> None:
         self._hub = hub
+        self._lease_s = lease_s
         self._policy = policy or RetryPolicy()
         self._owner = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._stopping = asyncio.Event()
@@ -62,8 +65,9 @@ class Worker:
         self._desk = Desk(self._hub, vendors, policy=self._policy)
         self._reactions = Reactions(self._hub, vendors)
         self._alarm = Alarm(self._hub)
-        # One process owns the data plane, so whoever held a lease before is dead.
-        await self._hub.store.runs.let_go_of_all()
+        if not self._hub.engine.shared:
+            # One process has the data plane, so whoever held a lease before is dead.
+            await self._hub.store.runs.let_go_of_all()
         steps = (self._claim, *self._reactions.steps, *self._alarm.steps)
         loops = [asyncio.create_task(self._over_and_over(step)) for step in steps]
         try:
@@ -88,8 +92,9 @@ class Worker:
     async def _claim(self) -> None:
         queued = self._hub.signals.run_queued
         queued.clear()
-        while len(self._courses) < MOST_RUNS:
-            claim = await self._hub.store.runs.claim(self._owner, self._hub.clock.now(), LEASE_S)
+        while len(self._courses) < MOST_RUNS + URGENT_RUNS:
+            full, now = len(self._courses) >= MOST_RUNS, self._hub.clock.now()
+            claim = await self._hub.store.runs.claim(self._owner, now, self._lease_s, urgent_only=full)
             if claim is None:
                 break
             self._begin(claim)
@@ -99,16 +104,17 @@ class Worker:
                 await queued.wait()
 
     def _begin(self, claim: Claim) -> None:
-        course = Course(self._desk, claim)
-        task = asyncio.create_task(self._take(course, claim))
+        hold = Hold(self._hub, claim, self._lease_s)
+        course = Course(self._desk, hold)
+        task = asyncio.create_task(self._take(course, hold))
         self._courses[task] = course
         task.add_done_callback(self._courses.pop)
 
-    async def _take(self, course: Course, claim: Claim) -> None:
-        run = claim.run
+    async def _take(self, course: Course, hold: Hold) -> None:
+        claim, run = hold.claim, hold.claim.run
         with metrics.ACTIVE_RUNS.track_inprogress():
             try:
-                await attend(self._hub, course, claim, LEASE_S)
+                await attend(self._hub, course, hold)
             except LeaseLost:
                 log.warning("lease lost", run=run.id)
             except Exception as error:  # noqa: BLE001 - a fault of ours in one run leaves the others alone

@@ -1,4 +1,4 @@
-"""A worker's hold on a run, and what one is told that has lost it."""
+"""A worker's hold on a run."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from hub.core.leases import LeaseLost
 from hub.core.records import Run
 
-
-class LeaseLost(Exception):  # noqa: N818 - what happened, as a worker says it
-    """Another worker has the run, or it ended: write nothing more about it."""
+__all__ = ["Claim", "LeaseLost"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,7 @@ class Sync(Model):
     rollout_share = fields.FloatField(default=1.0, db_default=1.0)
     alerts = fields.JSONField(null=True)
     max_growth = fields.FloatField(default=10.0, db_default=10.0)
+    scheduled_at = fields.DatetimeField(null=True)
     paused = fields.BooleanField(default=False)
     version = fields.IntField(default=1)
 

@@ -3,11 +3,15 @@
 A run holds a place of its sync, and the database lets one run hold each: `next …` while it waits in line, then the lane
 it runs in. Removals of people who may no longer be sent have a lane of their own, beside everything else. So a sync has
 one run under way and one follow-up, whoever asks and however many workers there are.
+
+One worker at a time speaks for a destination. It alone knows who is under way there and how fast it may go, so neither
+has to be told to the others request by request.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from tortoise.expressions import Q, Subquery
 
@@ -28,12 +32,26 @@ def next_place(scope: Scope, audience: str) -> str:
     return f"next {ORDINARY} empty {audience}" if scope is Scope.EMPTY else f"next {ORDINARY}"
 
 
-async def claimable(lane: str, now: datetime) -> list[models.Run]:
-    """The oldest run that may be claimed in this lane; locked, on PostgreSQL, against other workers."""
+async def claimable(lane: str, owner: str, now: datetime) -> list[models.Run]:
+    """The oldest run that this worker may claim in this lane; it and its destination are locked, on PostgreSQL, against
+    other workers."""
     under_way = models.Run.filter(place=lane, sync_id__isnull=False).values("sync_id")
     in_line = Q(place__startswith=f"next {lane}") & Q(sync_id__not_in=Subquery(under_way))
     unleased = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=now)
     may_send = Q(sync__paused=False) | Q(scope__in=IN_SPITE_OF_PAUSE)
     rows = models.Run.filter(Q(place=lane) | in_line, unleased, may_send, status__in=WORKABLE)
-    open_for = rows.filter(sync__destination__paused=False).order_by("id").limit(1)
-    return await open_for.select_for_update(skip_locked=True, of=("run",))
+    spoken_for = Q(sync__destination_id__not_in=Subquery(_of_others(owner, now).values("sync__destination_id")))
+    open_for = rows.filter(spoken_for, sync__destination__paused=False).order_by("id").limit(1)
+    found = await open_for.select_for_update(skip_locked=True, of=("run",)).prefetch_related("sync")
+    return [run for run in found if await _speaks_alone(run.sync.destination_id, owner, now)]
+
+
+def _of_others(owner: str, now: datetime) -> Any:
+    """The runs that other workers have: they speak for these destinations."""
+    return models.Run.filter(lease_expires_at__gt=now, sync_id__isnull=False).exclude(lease_owner=owner)
+
+
+async def _speaks_alone(destination: int, owner: str, now: datetime) -> bool:
+    """Another worker may be claiming a run of the same destination at this instant: whoever locks it looks again."""
+    mine = await models.Destination.filter(id=destination).select_for_update(skip_locked=True)
+    return bool(mine) and not await _of_others(owner, now).filter(sync__destination_id=destination).exists()

@@ -7,7 +7,6 @@ another worker has claimed the run, so that one that slept too long writes nothi
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,6 +21,7 @@ from hub.store.history import note
 from hub.store.leases import Claim, LeaseLost
 from hub.store.places import ENDED, ORDINARY, URGENT, claimable, next_place
 from hub.store.repository import Repository
+from hub.store.run_rows import ending, numbers, run_of
 
 __all__ = ["Claim", "LeaseLost", "Runs"]
 
@@ -40,7 +40,7 @@ class Runs(Repository[Run]):
     model, noun = models.Run, "run"
 
     async def _records(self, rows: Sequence[models.Run]) -> list[Run]:
-        return [_run(row) for row in rows]
+        return [run_of(row) for row in rows]
 
     @stored
     async def queue(
@@ -73,6 +73,16 @@ class Runs(Repository[Run]):
                     raise
         raise AssertionError("unreachable")
 
+    @stored
+    async def queue_on_time(self, sync_id: int, at: datetime, *, now: datetime) -> Run | None:
+        """The run that the schedule asks for at this instant; None if it has been queued for that before, here or by
+        another worker."""
+        async with self._database.transaction():
+            unseen = models.Sync.filter(Q(scheduled_at=None) | Q(scheduled_at__lt=at), id=sync_id)
+            return (
+                await self.queue(sync_id, RunCause.SCHEDULE, now=now) if await unseen.update(scheduled_at=at) else None
+            )
+
     async def _create(
         self, sync_id: int, cause: RunCause, *, now: datetime, as_of: datetime | None, scope: Scope, audience: str
     ) -> Run:
@@ -91,17 +101,19 @@ class Runs(Repository[Run]):
         return await self._one(row.id)
 
     @stored
-    async def claim(self, owner: str, now: datetime, lease_s: float) -> Claim | None:
-        """The next run to work on, this owner's for `lease_s` seconds; None when there is nothing to do.
+    async def claim(self, owner: str, now: datetime, lease_s: float, *, urgent_only: bool = False) -> Claim | None:
+        """The next run to work on, this owner's for `lease_s` seconds; None when there is nothing to do, or nothing but
+        at destinations that others speak for.
 
         Interrupted runs, whose lease ran out, come before new ones, and urgent ones before all. Nothing is claimed for
         a paused destination, nor for a paused sync unless it removes people for good."""
         for _ in range(TRIES):
             try:
                 async with self._database.transaction():
-                    return await self._claim(URGENT, owner, now, lease_s) or await self._claim(
-                        ORDINARY, owner, now, lease_s
-                    )
+                    for lane in (URGENT,) if urgent_only else (URGENT, ORDINARY):
+                        if claimed := await self._claim(lane, owner, now, lease_s):
+                            return claimed
+                    return None
             except HubError as error:
                 # Another worker took the lane at the same instant.
                 if error.code is not ErrorCode.CONFLICT:
@@ -109,7 +121,7 @@ class Runs(Repository[Run]):
         return None
 
     async def _claim(self, lane: str, owner: str, now: datetime, lease_s: float) -> Claim | None:
-        for row in await claimable(lane, now):
+        for row in await claimable(lane, owner, now):
             taken = models.Run.filter(id=row.id, fence=row.fence)
             until = now + timedelta(seconds=lease_s)
             if await taken.update(place=lane, lease_owner=owner, lease_expires_at=until, fence=F("fence") + 1):
@@ -157,9 +169,9 @@ class Runs(Repository[Run]):
         moment: Moment | None = None,
     ) -> Run:
         """Keep what was planned; `plan` is any JSON, found again in `Claim.plan`. Raises LeaseLost."""
-        numbers = _numbers(counts, withheld)
+        counted = numbers(counts, withheld)
         async with self._database.transaction():
-            await self._write(id, fence, plan=dict(plan), watermark=watermark, **numbers)
+            await self._write(id, fence, plan=dict(plan), watermark=watermark, **counted)
             if moment:
                 await note(id, moment)
         return await self._one(id)
@@ -175,7 +187,7 @@ class Runs(Repository[Run]):
         self, id: int, counts: RunCounts, withheld: Mapping[WithheldReason, int], *, fence: int | None = None
     ) -> Run:
         """Keep how far the run is. Raises LeaseLost."""
-        await self._write(id, fence, **_numbers(counts, withheld))
+        await self._write(id, fence, **numbers(counts, withheld))
         return await self._one(id)
 
     @stored
@@ -197,7 +209,7 @@ class Runs(Repository[Run]):
         async with self._database.transaction():
             if await going_on.filter(cancel_requested=False).update(cancel_requested=True):
                 await note(id, Moment(MomentKind.CANCEL_REQUESTED, now))
-            if await going_on.filter(idle).update(failure=problems.to_json(why), **_ending(RunStatus.CANCELLED, now)):
+            if await going_on.filter(idle).update(failure=problems.to_json(why), **ending(RunStatus.CANCELLED, now)):
                 await note(id, Moment(MomentKind.ENDED, now))
         return await self._one(id)
 
@@ -214,9 +226,9 @@ class Runs(Repository[Run]):
         fence: int | None = None,
     ) -> Run:
         """End the run and give its place to the next; counts that are not given stay. Raises LeaseLost."""
-        numbers = {} if counts is None else _numbers(counts, withheld or {})
+        counted = {} if counts is None else numbers(counts, withheld or {})
         async with self._database.transaction():
-            await self._write(id, fence, failure=problems.to_json(failure), **numbers, **_ending(status, now))
+            await self._write(id, fence, failure=problems.to_json(failure), **counted, **ending(status, now))
             await note(id, Moment(MomentKind.ENDED, now))
         return await self._one(id)
 
@@ -254,7 +266,7 @@ class Runs(Repository[Run]):
 
 async def _claim_of(id: int) -> Claim:
     row = await models.Run.get(id=id)
-    return Claim(_run(row), row.lease_owner or "", row.fence, row.lease_expires_at, row.plan)  # type: ignore[arg-type]
+    return Claim(run_of(row), row.lease_owner or "", row.fence, row.lease_expires_at, row.plan)  # type: ignore[arg-type]
 
 
 def not_waiting(status: RunStatus) -> HubError:
@@ -263,37 +275,3 @@ def not_waiting(status: RunStatus) -> HubError:
 
 def _older(rows: Any, after_id: int | None) -> Any:
     return (rows if after_id is None else rows.filter(id__lt=after_id)).order_by("-id")
-
-
-def _ending(status: RunStatus, now: datetime) -> dict[str, Any]:
-    return {
-        "status": status.value,
-        "finished_at": now,
-        "place": None,
-        "lease_owner": None,
-        "lease_expires_at": None,
-    }
-
-
-def _numbers(counts: RunCounts, withheld: Mapping[WithheldReason, int]) -> dict[str, Any]:
-    return {"counts": asdict(counts), "withheld": {reason.value: count for reason, count in withheld.items()}}
-
-
-def _run(row: Any) -> Run:
-    return Run(
-        id=row.id,
-        sync_id=row.sync_id,
-        cause=RunCause(row.cause),
-        status=RunStatus(row.status),
-        counts=RunCounts(**row.counts),
-        withheld={WithheldReason(reason): count for reason, count in row.withheld.items()},
-        as_of=row.as_of,
-        watermark=row.watermark,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        failure=problems.from_json(row.failure),
-        cancel_requested=row.cancel_requested,
-        scope=Scope(row.scope),
-        audience=row.audience,
-    )

@@ -180,6 +180,8 @@ class Arriving:
 
 
 class DuckDbEngine(DuckDbReader):
+    shared = False
+
     def __init__(self, root: duckdb.DuckDBPyConnection, path: Path) -> None:
         super().__init__(root)
         self._path = path

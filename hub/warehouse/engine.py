@@ -42,6 +42,10 @@ class Transaction(Reader, Protocol):
 
 
 class Engine(Reader, Protocol):
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may have the same data plane open."""
+
     def stream(
         self, sql: str, params: Params = ..., rows: int = 10_000
     ) -> AbstractContextManager[Iterator[pa.RecordBatch]]:

@@ -100,7 +100,7 @@ def delivered_before(reader: Reader, request: PlanRequest) -> int:
 def forget_sync(engine: Engine, sync: int) -> None:
     """Drop what the data plane holds about a sync that is deleted, but for whom it leaves at the vendor."""
     with engine.write() as tx:
-        for table in ("plan", "outcomes", "taken"):
+        for table in ("plan", "outcomes", "taken", "fences"):
             tx.execute(f"DELETE FROM {table} WHERE run IN (SELECT run FROM plans WHERE sync = $sync)", {"sync": sync})
         tx.execute("DELETE FROM plans WHERE sync = $sync", {"sync": sync})
         tx.execute("DELETE FROM delivered WHERE sync = $sync AND fingerprint IS NULL", {"sync": sync})
@@ -195,7 +195,8 @@ def _forget_older(tx: Transaction, request: PlanRequest) -> None:
         _delete(tx, "plan", settled, "AND op = 'withheld'")
     _delete(tx, "plan", settled[KEPT_RUNS - 1 :], "AND op <> 'withheld'")
     _delete(tx, "outcomes", settled[KEPT_RUNS - 1 :], "AND kind NOT IN ('rejected', 'suppressed')")
-    _delete(tx, "taken", settled[KEPT_RUNS - 1 :])
+    for table in ("taken", "fences"):
+        _delete(tx, table, settled[KEPT_RUNS - 1 :])
 
 
 def _delete(tx: Transaction, table: str, runs: list[int], which: str = "") -> None:

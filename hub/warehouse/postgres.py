@@ -1,7 +1,6 @@
-"""The engine on a server: a schema of a PostgreSQL, owned by one process for as long as that has it open.
+"""The engine on a server: a schema of a PostgreSQL, which any number of processes may share.
 
-Deliveries of several processes would have to be kept apart person by person before they may share it. Advisory locks
-say who owns the schema and whose turn it is to write. Rows come in as CSV, which Arrow writes and COPY reads.
+An advisory lock says whose turn it is to write. Rows come in as CSV, which Arrow writes and COPY reads.
 """
 
 from __future__ import annotations
@@ -26,10 +25,9 @@ from hub.errors import ErrorCode, refuse
 from hub.warehouse.engine import Params
 
 NOTHING: Mapping[str, Any] = {}
-# Any numbers will do, as long as every hub uses them: "hub" and "own" in ASCII, each beside the schema's own hash.
-WRITER, OWNER = 0x687562, 0x6F776E
+# Any number will do, as long as every hub uses it: "hub" in ASCII, beside the schema's own hash.
+WRITER = 0x687562
 TURN = f"SELECT pg_advisory_xact_lock({WRITER}, hashtext(current_schema()))"
-OWN = f"SELECT pg_try_advisory_lock({OWNER}, hashtext(current_schema()))"
 CONNECTIONS, WAIT_S = 16, 30.0
 # Timestamps are UTC-naive everywhere; casts from text with an offset go through this zone.
 SCHEMA = "warehouse"
@@ -73,8 +71,8 @@ class Number(Loader):
 
 
 def open_postgres(url: str) -> PostgresEngine:
-    """Connect to the server and own the schema; raises UNSUPPORTED when the URL is not understood or nothing answers
-    there, CONFLICT while another process owns it."""
+    """Connect to the server, and make the schema if it is not there; raises UNSUPPORTED when the URL is not understood
+    or nothing answers there."""
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     settings = _settings(url)
     pool = ConnectionPool(url, min_size=1, max_size=CONNECTIONS, open=False, kwargs=settings, configure=_configure)
@@ -85,22 +83,7 @@ def open_postgres(url: str) -> PostgresEngine:
         pool.close()
         message = "No PostgreSQL answers there: start it, or correct the address, the user and the password."
         raise refuse(ErrorCode.UNSUPPORTED, message, "HUB_WAREHOUSE_URL") from None
-    return PostgresEngine(pool, _owning(pool))
-
-
-def _owning(pool: ConnectionPool[Any]) -> psycopg.Connection[Any]:
-    """A connection that holds the schema until it is closed."""
-    connection = pool.getconn()
-    if connection.execute(OWN).fetchone() != (True,):
-        pool.putconn(connection)
-        pool.close()
-        raise refuse(
-            ErrorCode.CONFLICT,
-            "Another process has the data plane open, and one at a time may: use that running hub by setting HUB_URL "
-            "(and HUB_TOKEN), or stop it first.",
-            suggestion="HUB_URL",
-        )
-    return connection
+    return PostgresEngine(pool)
 
 
 def _make_schema(pool: ConnectionPool[Any]) -> None:
@@ -183,9 +166,7 @@ class PostgresTransaction(PostgresReader):
 
 
 class PostgresEngine(PostgresReader):
-    def __init__(self, pool: ConnectionPool[Any], owning: psycopg.Connection[Any]) -> None:
-        super().__init__(pool)
-        self._owning = owning
+    shared = True
 
     @contextmanager
     def stream(self, sql: str, params: Params = NOTHING, rows: int = 10_000) -> Iterator[Iterator[pa.RecordBatch]]:
@@ -220,9 +201,7 @@ class PostgresEngine(PostgresReader):
         raise refuse(ErrorCode.UNSUPPORTED, message, "HUB_WAREHOUSE_URL")
 
     def close(self) -> None:
-        if not self._pool.closed:
-            self._pool.putconn(self._owning)
-            self._pool.close()
+        self._pool.close()
 
 
 def _executed(connection: psycopg.Connection[Any], sql: str, params: Params) -> psycopg.Cursor[Any]:

@@ -27,7 +27,7 @@ META = (
     "INSERT INTO meta VALUES ('schema', '0'), ('catalogue', '0'), ('next_pid', '1'), ('next_seq', '1')",
 )
 
-OWNERS = ("catalogue", "profiles", "events", "evaluate", "consent", "plan", "outcomes", "settle")
+OWNERS = ("catalogue", "profiles", "events", "evaluate", "consent", "plan", "outcomes", "settle", "fence")
 
 # Statements that lead from version n to n + 1, oldest first; the DDL of the owners is always the newest version.
 UPGRADES: tuple[Sequence[str], ...] = (
@@ -42,6 +42,8 @@ UPGRADES: tuple[Sequence[str], ...] = (
         'CREATE TABLE taken (run BIGINT NOT NULL, "position" BIGINT NOT NULL, upto BIGINT NOT NULL, '
         'attempt INTEGER NOT NULL, "at" TIMESTAMP NOT NULL, ledger_seq BIGINT NOT NULL, seq BIGINT NOT NULL)',
     ),
+    # One process at a time had the data plane.
+    ("CREATE TABLE fences (run BIGINT NOT NULL, fence BIGINT NOT NULL)",),
 )
 
 # The embedded engine finds its way by the extremes of each block of rows; a server needs to be told.
@@ -67,6 +69,7 @@ INDEXES = {
             ("outcomes", "place", 'run, "position"'),
             ("outcomes", "pid", "pid"),
             ("taken", "place", 'run, "position"'),
+            ("fences", "run", "run"),
             ("delivered", "key", "sync, audience, key"),
             ("delivered", "pid", "pid"),
         )

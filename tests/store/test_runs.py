@@ -99,10 +99,52 @@ async def test_withdrawals_run_beside_everything_else(store: Store, sync: Sync) 
     await store.runs.queue(sync.id, MANUAL, now=NOON)
     await claim(store)
     removal = await withdrawal(store, sync)
-    assert (await claim(store, owner="w2")).run.id == removal.id
+    assert (await claim(store)).run.id == removal.id
     follow_up = await withdrawal(store, sync)
     assert follow_up.id != removal.id
-    assert await store.runs.claim("w3", NOON, LEASE) is None
+    assert await store.runs.claim("w1", NOON, LEASE) is None
+
+
+async def test_one_worker_speaks_for_a_destination_until_it_has_no_run_there_or_dies(store: Store, sync: Sync) -> None:
+    neighbour = await store.syncs.create(
+        key="more", segment_id=sync.segment_id, destination_id=sync.destination_id, audience="More", purposes=["ads"]
+    )
+    await store.runs.queue(sync.id, MANUAL, now=NOON)
+    mine = await claim(store)
+    await store.runs.queue(neighbour.id, MANUAL, now=NOON)
+    removal = await withdrawal(store, sync)
+    assert await store.runs.claim("w2", NOON, LEASE) is None
+    assert (await claim(store)).run.id == removal.id
+    for claimed in (mine.run.id, removal.id):
+        await store.runs.finish(claimed, RunStatus.SUCCEEDED, now=NOON)
+    assert (await claim(store, owner="w2")).run.sync_id == neighbour.id
+    await store.runs.queue(sync.id, MANUAL, now=NOON)
+    assert await store.runs.claim("w1", NOON, LEASE) is None
+    taken_over = [await claim(store, at=LEASE), await claim(store, at=LEASE)]
+    assert {claimed.run.sync_id for claimed in taken_over} == {sync.id, neighbour.id}
+
+
+async def test_workers_that_claim_at_one_instant_do_not_share_a_destination(store: Store, sync: Sync) -> None:
+    for number in range(6):
+        one = await store.syncs.create(
+            key=f"n{number}",
+            segment_id=sync.segment_id,
+            destination_id=sync.destination_id,
+            audience=f"A{number}",
+            purposes=["ads"],
+        )
+        await store.runs.queue(one.id, MANUAL, now=NOON)
+    claims = await asyncio.gather(*(store.runs.claim(f"w{number % 3}", NOON, LEASE) for number in range(9)))
+    assert len({claimed.owner for claimed in claims if claimed}) == 1
+
+
+async def test_a_worker_that_has_its_hands_full_still_takes_withdrawals(store: Store, sync: Sync) -> None:
+    await store.runs.queue(sync.id, MANUAL, now=NOON)
+    assert await store.runs.claim("w1", NOON, LEASE, urgent_only=True) is None
+    removal = await withdrawal(store, sync)
+    claimed = await store.runs.claim("w1", NOON, LEASE, urgent_only=True)
+    assert claimed is not None
+    assert claimed.run.id == removal.id
 
 
 async def test_withdrawals_are_claimed_first(store: Store, sync: Sync) -> None:
@@ -223,6 +265,15 @@ async def test_no_run_is_claimed_twice(store: Store) -> None:
     all_claimed = sorted(id for mine in claimed for id in mine)
     assert all_claimed == sorted({run.id for sync in syncs for run in await store.runs.active_for(sync.id)})
     assert len(all_claimed) == 12
+
+
+async def test_schedulers_that_come_to_the_same_hour_queue_one_run(store: Store, sync: Sync) -> None:
+    asked = await asyncio.gather(*(store.runs.queue_on_time(sync.id, NOON, now=NOON) for _ in range(8)))
+    [run] = [run for run in asked if run]
+    assert run.cause is RunCause.SCHEDULE
+    await store.runs.finish((await claim(store)).run.id, RunStatus.SUCCEEDED, now=NOON)
+    assert await store.runs.queue_on_time(sync.id, NOON, now=after(1)) is None
+    assert await store.runs.queue_on_time(sync.id, after(3600), now=after(3600))
 
 
 async def test_runs_outlive_their_sync_and_hold_nobody_up(store: Store, sync: Sync) -> None:

@@ -17,6 +17,7 @@ from hub.store.upgrade import model_changes
 from tests.conftest import DIALECT, SECRET_KEY
 
 ALL = ["0001_initial", "0002_append_only", "0003_subjects", "0004_rollout_share", "0005_run_history", "0006_alerts"]
+ALL += ["0007_scheduled_at"]
 # An index over a part of a table, which a model cannot say.
 ONLY_IN_SQL = "consent_entry_subject"
 

@@ -127,17 +127,27 @@ def test_the_schema_is_made_once_and_is_the_newest(engine: Any) -> None:
 
 
 @pytest.mark.postgres
-def test_a_second_hub_on_the_same_server_is_told_what_to_do() -> None:
+def test_hubs_on_the_same_server_take_turns_to_write() -> None:
     from hub.warehouse import postgres
 
     with open_plane("postgres") as first:
-        url = first._pool.conninfo
-        with pytest.raises(HubError, match="Another process") as refused:
-            postgres.open_postgres(url)
-        assert refused.value.problems[0].code is ErrorCode.CONFLICT
-        assert first.rows("SELECT 1") == [(1,)]
-        first.close()
-        postgres.open_postgres(url).close()
+        second = postgres.open_postgres(first._pool.conninfo)
+        add_concurrently([first, second] * 4)
+        assert second.rows("SELECT value FROM meta WHERE key = 'next_pid'") == [(str(1 + 8 * 5),)]
+        second.close()
+
+
+def add_concurrently(engines: list[Any]) -> None:
+    def count(engine: Any) -> None:
+        for _ in range(5):
+            with engine.write() as tx:
+                schema.take_numbers(tx, "next_pid", 1)
+
+    threads = [threading.Thread(target=count, args=(engine,)) for engine in engines]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 @pytest.mark.postgres

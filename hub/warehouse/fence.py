@@ -1,0 +1,43 @@
+"""A run's writes to a data plane that several processes share: none is made by a process that has lost the run.
+
+Every claim of a run carries a higher fence. The first write under it goes down in `fences`, together with what it
+writes; from then on whoever comes with a lower one is turned away, however long it slept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hub.core.leases import LeaseLost
+from hub.warehouse.engine import Engine, Transaction
+
+DDL = ("CREATE TABLE fences (run BIGINT NOT NULL, fence BIGINT NOT NULL)",)
+
+
+class Fenced:
+    """The engine as one claim of a run may use it; `write` raises LeaseLost once there is a later one."""
+
+    def __init__(self, engine: Engine, run: int, fence: int) -> None:
+        self._engine = engine
+        self._held = {"run": run, "fence": fence}
+        self.dialect, self.shared = engine.dialect, engine.shared
+        self.query, self.rows, self.stream, self.rehearse = engine.query, engine.rows, engine.stream, engine.rehearse
+        self.copy_to, self.close = engine.copy_to, engine.close
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        with self._engine.write() as tx:
+            if self.shared:
+                self._hold(tx)
+            yield tx
+
+    def _hold(self, tx: Transaction) -> None:
+        # Writers take turns, so nobody else can be between these.
+        known = tx.rows("SELECT max(fence) FROM fences WHERE run = $run", {"run": self._held["run"]})[0][0]
+        if known is None:
+            tx.execute("INSERT INTO fences VALUES ($run, $fence)", self._held)
+        elif known > self._held["fence"]:
+            raise LeaseLost("another worker has written for the run")
+        elif known < self._held["fence"]:
+            tx.execute("UPDATE fences SET fence = $fence WHERE run = $run", self._held)

@@ -1,0 +1,40 @@
+"""One worker of several, as a process: `python -m tests.services.crew` with where its stores are, as JSON.
+
+It works until it is told to stop (SIGTERM), and takes a lease for two seconds, so that tests need not wait for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from hub.services.hub import open_hub
+from hub.services.worker import Worker
+from hub.settings import Settings
+from tests.services.shop import QUICK
+
+LEASE_S = 2.0
+
+
+async def work(told: dict[str, Any]) -> None:
+    folder = Path(told.pop("data"))
+    async with open_hub(Settings(data=folder, connectors=frozenset({"sandbox"}), threads=1, **told)) as hub:
+        worker = Worker(hub, QUICK, LEASE_S)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
+        print("ready", flush=True)
+        await worker.run()
+
+
+if __name__ == "__main__":
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    asyncio.run(work(json.loads(sys.argv[1])))

@@ -1,0 +1,60 @@
+"""A worker that slept asks before it sends anything."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from hub.core.leases import LeaseLost
+from hub.services import runs
+from hub.services.hold import Hold
+from hub.store import Claim
+from tests.services.shop import Shop, shop
+
+
+class Sleeper:
+    """Time as the process measures it."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def claimed(open_shop: Shop, owner: str, later: float = 0) -> Claim:
+    at = open_shop.clock.now() + timedelta(seconds=later)
+    claim = await open_shop.hub.store.runs.claim(owner, at, 20.0)
+    assert claim
+    return claim
+
+
+async def test_it_is_sure_of_a_run_for_most_of_the_lease_and_then_asks(tmp_path: Path) -> None:
+    async with shop(tmp_path) as open_shop:
+        await open_shop.set_up(1)
+        await runs.start(open_shop.hub, open_shop.sync.key)
+        clock = Sleeper()
+        hold = Hold(open_shop.hub, await claimed(open_shop, "sleeper"), 20.0, clock)
+        await claimed(open_shop, "heir", later=20)
+        clock.now = 14.9
+        await hold.confirm()
+        clock.now = 15.0
+        with pytest.raises(LeaseLost):
+            await hold.confirm()
+
+
+async def test_a_beat_makes_it_sure_again(tmp_path: Path) -> None:
+    async with shop(tmp_path) as open_shop:
+        await open_shop.set_up(1)
+        await runs.start(open_shop.hub, open_shop.sync.key)
+        clock = Sleeper()
+        hold = Hold(open_shop.hub, await claimed(open_shop, "w1"), 20.0, clock)
+        clock.now = 10.0
+        await hold.beat()
+        await claimed(open_shop, "heir", later=21)
+        clock.now = 24.9
+        await hold.confirm()
+        clock.now = 25.1
+        with pytest.raises(LeaseLost):
+            await hold.confirm()
