@@ -3,6 +3,9 @@
 `outcomes` has a line for each person and attempt. `taken` has one for neighbours in the plan, from `position` to
 `upto`, who were all accepted with the payload that the plan foresaw: so it goes for almost everybody. `seq` rises with
 every line of either; of several about one position the last one counts.
+
+A line that is about a job of the vendor's names it, with the instant until which it is asked after: `submitted` as soon
+as the vendor has taken it in, and then what became of it. Whoever has such a line is not sent again in that run.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ DDL = (
     f"key {TEXT_AS_IS} NOT NULL, op VARCHAR NOT NULL, attempt INTEGER NOT NULL, kind VARCHAR NOT NULL, "
     'reason VARCHAR NOT NULL, "at" TIMESTAMP NOT NULL, ledger_seq BIGINT NOT NULL, '
     f"fingerprint {TEXT_AS_IS} NOT NULL, "
-    "seq BIGINT NOT NULL)",
+    "seq BIGINT NOT NULL, job VARCHAR, late_until TIMESTAMP)",
     'CREATE TABLE taken (run BIGINT NOT NULL, "position" BIGINT NOT NULL, upto BIGINT NOT NULL, '
     'attempt INTEGER NOT NULL, "at" TIMESTAMP NOT NULL, ledger_seq BIGINT NOT NULL, seq BIGINT NOT NULL)',
 )
@@ -52,16 +55,16 @@ _TAKEN = pa.schema(
 
 WORDS = """
 words AS (
-  SELECT o."position", o.op, o.kind, o.reason, o."at", o.fingerprint, o.seq FROM outcomes o WHERE o.run = $run
+  SELECT o."position", o.op, o.kind, o.reason, o."at", o.fingerprint, o.seq, o.job FROM outcomes o WHERE o.run = $run
   UNION ALL
-  SELECT p."position", p.op, 'accepted', '', t."at", p.fingerprint, t.seq
+  SELECT p."position", p.op, 'accepted', '', t."at", p.fingerprint, t.seq, CAST(NULL AS VARCHAR)
   FROM (SELECT g.place, k."at", k.seq FROM taken k, generate_series(k."position", k.upto) AS g(place)
     WHERE k.run = $run) t
   JOIN plan p ON p.run = $run AND p."position" = t.place)
 """
 
 LATEST = f"""{WORDS},
-latest AS (SELECT DISTINCT ON ("position") "position", op, kind FROM words ORDER BY "position", seq DESC)
+latest AS (SELECT DISTINCT ON ("position") "position", op, kind, job, seq FROM words ORDER BY "position", seq DESC)
 """
 
 
@@ -125,6 +128,9 @@ def _lines(run: int, verdict: Verdict, at: datetime, first: int) -> pa.Table:
     lines, count = _people(verdict.rows).select(LOGGED), len(verdict.rows)
     for name, value in {"run": run, **alike, "ledger_seq": verdict.ledger_seq}.items():
         lines = lines.append_column(name, pa.repeat(value, count))
+    if verdict.job:
+        lines = lines.append_column("job", pa.repeat(verdict.job.id, count))
+        lines = lines.append_column("late_until", pa.repeat(naive(verdict.job.until), count))
     return lines.append_column("seq", pa.array(range(first, first + count), pa.int64()))
 
 

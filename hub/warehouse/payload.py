@@ -141,7 +141,7 @@ LEFT JOIN (
   FROM others o LEFT JOIN ({allowed}) c ON c.pid = o.pid GROUP BY o.key) h ON h.key = p.key"""
 
 _UNFINISHED = f"""p."position" NOT IN (
-  WITH {LATEST} SELECT l."position" FROM latest l WHERE l.kind NOT IN ('retry', 'unknown'))"""
+  WITH {LATEST} SELECT l."position" FROM latest l WHERE l.kind NOT IN ('retry', 'unknown') OR l.job IS NOT NULL)"""
 
 
 def _reading(rows: pa.Table, request: PlanRequest, last: int) -> Reading:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 from hub.core.clock import naive
+from hub.core.delivery.jobs import Followed
+from hub.core.delivery.messages import OpenJob
+from hub.core.delivery.rows import Row
+from hub.core.planning import Op
 from hub.warehouse.engine import Engine, Reader
 from hub.warehouse.outcomes import LATEST
 from hub.warehouse.schema import take_numbers
@@ -27,12 +32,12 @@ def doubt_unlogged(engine: Engine, run: int, people: int, now: datetime) -> int:
     """Log as unknown whoever may have been sent without a word in the log, and return how many those are.
 
     Rows are begun in the order of their positions, and at most `people` of them at a time are without a line. So nobody
-    beyond the `people`-th such row has been begun.
+    beyond the `people`-th such row has been begun. Whoever is in a job has a line, and is not sent again.
     """
     return _append(
         engine,
         run,
-        f"p.\"position\" <= ({_HORIZON}) AND coalesce(o.kind, '') NOT IN ({_FINAL})",
+        f"p.\"position\" <= ({_HORIZON}) AND coalesce(o.kind, '') NOT IN ({_FINAL}) AND o.job IS NULL",
         now,
         NO_WORD,
         people=people,
@@ -42,6 +47,18 @@ def doubt_unlogged(engine: Engine, run: int, people: int, now: datetime) -> int:
 def doubt_accepted(engine: Engine, run: int, now: datetime) -> int:
     """Log as unknown whoever the destination had taken, since it could not finish the run they belong to."""
     return _append(engine, run, "o.kind IN ('accepted', 'noop')", now, NOT_FINISHED)
+
+
+def open_jobs(reader: Reader, run: int) -> list[Followed]:
+    """The vendor's jobs that a process before has left, each with the people in it as they were sent."""
+    lines = reader.rows(_IN_JOBS, {"run": run})
+    jobs = groupby(lines, key=lambda line: (line[5], line[6], OpenJob(line[7], line[8].replace(tzinfo=UTC))))
+    return [Followed(tuple(map(_as_sent, rows)), *about) for about, rows in jobs]
+
+
+def _as_sent(line: tuple[Any, ...]) -> Row:
+    position, pid, key, op, fingerprint, *_ = line
+    return Row(position, pid, key, Op(op), fingerprint)
 
 
 def is_settled(reader: Reader, run: int) -> bool:
@@ -60,6 +77,13 @@ def _append(engine: Engine, run: int, which: str, now: datetime, reason: str, **
 
 _FINAL = "'accepted', 'noop', 'rejected', 'suppressed', 'withheld'"
 
+_IN_JOBS = f"""
+WITH {LATEST}
+SELECT o."position", o.pid, o.key, o.op, o.fingerprint, o.attempt, o.ledger_seq, o.job, o.late_until
+FROM outcomes o JOIN latest l ON l.seq = o.seq AND l."position" = o."position"
+WHERE o.run = $run AND o.kind = 'submitted' ORDER BY o.seq
+"""
+
 _HORIZON = """
   SELECT CASE WHEN count(*) < $people THEN 9223372036854775807 ELSE max(u."position") END FROM (
     SELECT q."position" FROM plan q WHERE q.run = $run AND q."position" IS NOT NULL AND NOT EXISTS (
@@ -70,7 +94,7 @@ _DOUBT = f"""
 INSERT INTO outcomes
 WITH {LATEST}
 SELECT $run, p."position", p.pid, p.key, p.op, CAST($attempt AS INTEGER), 'unknown', CAST($reason AS VARCHAR),
-  CAST($now AS TIMESTAMP), 0, '', $first + row_number() OVER () - 1
+  CAST($now AS TIMESTAMP), 0, '', $first + row_number() OVER () - 1, NULL, NULL
 FROM plan p LEFT JOIN latest o ON o."position" = p."position"
 WHERE p.run = $run AND p."position" IS NOT NULL AND {{which}}
 """

@@ -44,6 +44,8 @@ UPGRADES: tuple[Sequence[str], ...] = (
     ),
     # One process at a time had the data plane.
     ("CREATE TABLE fences (run BIGINT NOT NULL, fence BIGINT NOT NULL)",),
+    # Whoever was in a job of the vendor's counted as unknown.
+    ("ALTER TABLE outcomes ADD COLUMN job VARCHAR", "ALTER TABLE outcomes ADD COLUMN late_until TIMESTAMP"),
 )
 
 # The embedded engine finds its way by the extremes of each block of rows; a server needs to be told.

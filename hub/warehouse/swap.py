@@ -30,7 +30,7 @@ CREATE TEMP TABLE left_out AS
 WITH {WORDS},
 sent AS (
   SELECT DISTINCT p.key FROM words w JOIN plan p ON p.run = $run AND p."position" = w."position"
-  WHERE w.op <> 'remove' AND w.kind IN ('accepted', 'noop', 'unknown'))
+  WHERE w.op <> 'remove' AND w.kind IN ('accepted', 'noop', 'unknown', 'submitted'))
 SELECT d.key FROM delivered d
 WHERE d.sync = $sync AND d.audience = $audience AND d.fingerprint IS NOT NULL
   AND NOT EXISTS (SELECT 1 FROM sent s WHERE s.key = d.key)
