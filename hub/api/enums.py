@@ -125,6 +125,7 @@ worded(
     LEAVER="They are in the audience and should not be any more.",
     MOVED="The vendor knows them by an old identifier; they stay under the new one.",
     WITHDRAWN="They, or somebody who shares their identifier, may no longer be sent.",
+    SWEPT="Nothing says that they are there, and a full run makes sure of it.",
     EMPTIED="The whole audience is being emptied.",
 )
 worded(

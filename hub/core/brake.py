@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hub.core.planning import PlanSummary, needs_approval
-from hub.core.records import Scope
 
 # A smaller audience may well be ten times as large tomorrow.
 SMALL_AUDIENCE = 100
@@ -33,9 +32,9 @@ class Brake:
 
     def reasons(self, summary: PlanSummary) -> tuple[ApprovalReason, ...]:
         """Why the plan must wait; empty when it need not."""
-        if summary.scope not in {Scope.ALL, Scope.RETRY_REJECTED}:
+        if not summary.scope.whole:
             return ()
-        lost = summary.leavers - summary.moved - summary.withdrawn
+        lost = summary.lost
         doubted = lost > 0 and self.max_removal_share < EVERYBODY
         grown = summary.delivered_before + summary.to_add
         found = {

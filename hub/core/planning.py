@@ -61,6 +61,7 @@ class Left(StrEnum):
 
     LEAVER = "leaver"
     MOVED = "moved"
+    SWEPT = "swept"
     WITHDRAWN = "withdrawn"
     EMPTIED = "emptied"
 
@@ -128,8 +129,8 @@ class PlanRequest:
 class PlanSummary:
     """A plan in numbers. `rejected` are members whom the vendor refused before with the very payload they have now,
     and whose rest is not over;
-    `leavers` are all planned removes, of which `moved` lose an old key while the person stays, and `withdrawn` may no
-    longer be sent. `delivered_before` counts the keys that may be at the vendor."""
+    `leavers` are all planned removes, of which `moved` lose an old key while the person stays, `withdrawn` may no
+    longer be sent, and `swept` are not believed to be there. `delivered_before` counts the keys that may be at the vendor."""
 
     members: int = 0
     unchanged: int = 0
@@ -141,6 +142,7 @@ class PlanSummary:
     leavers: int = 0
     moved: int = 0
     withdrawn: int = 0
+    swept: int = 0
     delivered_before: int = 0
     watermark: int = 0
     generation: int = 0
@@ -152,20 +154,22 @@ class PlanSummary:
         return self.to_add + self.to_update + self.to_keep + self.leavers
 
     @property
+    def lost(self) -> int:
+        """How many the audience loses: neither a changed address nor a withdrawal is a loss of it, nor is whoever is
+        not believed to be there."""
+        return self.leavers - self.moved - self.withdrawn - self.swept
+
+    @property
     def balanced(self) -> bool:
         held = self.unchanged + self.rejected + sum(self.withheld.values())
         return self.members == held + self.to_add + self.to_update + self.to_keep
 
 
 def needs_approval(summary: PlanSummary, max_removal_share: float) -> bool:
-    """The brake: too large a share of the audience would leave at once.
-
-    A changed address and a withdrawal are not losses of the audience, and an emptying was asked for by name.
-    """
+    """The brake: too large a share of the audience would leave at once. An emptying was asked for by name."""
     if summary.scope in {Scope.WITHDRAWN, Scope.EMPTY, Scope.REPEAT}:
         return False
-    lost = summary.leavers - summary.moved - summary.withdrawn
-    return lost > max_removal_share * summary.delivered_before
+    return summary.lost > max_removal_share * summary.delivered_before
 
 
 Tally = Mapping[tuple[Op, Fate], int]

@@ -15,7 +15,6 @@ from hub.services import segments
 from hub.services.hub import Hub
 from hub.services.projection import catch_up
 
-WHOLE = frozenset({Scope.ALL, Scope.RETRY_REJECTED})
 OWN_ID = frozenset({"id", EXTERNAL_ID})
 
 
@@ -23,7 +22,7 @@ async def request_of(hub: Hub, run: Run, sync: Sync, capabilities: Capabilities)
     """The plan of a run. A segment is evaluated afresh, and the ledger taken in to its head, before the plan looks at
     either. HubError where the segment's rule no longer holds: then nobody is removed either."""
     lens = Lens.AS_OF if run.as_of else Lens.LIVE
-    if run.scope in WHOLE:
+    if run.scope.whole:
         segment = await hub.store.segments.find(sync.segment_id)
         assert segment is not None, "the store keeps a segment while it has syncs"  # noqa: S101 - for the reader
         await segments.evaluate(hub, segment.key, run.as_of)

@@ -21,7 +21,7 @@ KEPT_FOR = timedelta(days=30)
 # A run has a handful; one that was taken over again and again has no end of them.
 MOST_MOMENTS = 200
 
-WHOLE = [Scope.ALL.value, Scope.RETRY_REJECTED.value]
+WHOLE = [scope.value for scope in Scope if scope.whole]
 _SHOWN = [name for name in Request.__slots__ if name != "kept"]
 
 

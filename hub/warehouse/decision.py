@@ -33,7 +33,9 @@ class Statement(NamedTuple):
 def decision(reader: Reader, request: PlanRequest) -> Statement:
     """The statement for this request; the catalogue is asked which column holds the newest identifier."""
     whose = {"sync": request.sync, "audience": request.audience}
-    held = reader.rows("SELECT 1 FROM delivered WHERE sync = $sync AND audience = $audience LIMIT 1", whose)
+    held = request.scope is Scope.FULL or reader.rows(
+        "SELECT 1 FROM delivered WHERE sync = $sync AND audience = $audience LIMIT 1", whose
+    )
     sql = _wanted(reader, request) + (_against_held(request) if held else _all_new(request))
     shared = {} if is_own(request.key) else {"kind": request.key}
     pilot = {"bound": rollout_bound(request.rollout_share), "sync": request.sync} if is_pilot(request) else {}
@@ -63,7 +65,10 @@ def _wanted(reader: Reader, request: PlanRequest) -> str:
 
 
 def _against_held(request: PlanRequest) -> str:
+    full = request.scope is Scope.FULL
     return _AGAINST_HELD.format(
+        remembered=_REMEMBERED if full else "",
+        never="FALSE" if full else "held_payload IS NULL",
         fingerprint=fingerprint(f"w.{name}" for name in _values(request)),
         due="AND again = 'remove' AND late_until <= $now" if request.scope is Scope.REPEAT else "",
         barred=_NO_BARRED if is_own(request.key) else _BARRED,
@@ -152,11 +157,11 @@ def _member(request: PlanRequest) -> str:
     """What is to be done about a member who may be sent: `payload` is theirs now, `held_payload` the one there."""
     if request.mode is SyncMode.REMOVE_ONLY:
         return f"WHEN state = 'present' THEN '{'keep' if request.resend else 'unchanged'}' ELSE 'withheld'"
-    resting = (
-        "" if request.scope is Scope.RETRY_REJECTED else "WHEN refused = payload AND retry_at > $now THEN 'rejected'"
-    )
+    again = request.scope in {Scope.RETRY_REJECTED, Scope.FULL}
+    resting = "" if again else "WHEN refused = payload AND retry_at > $now THEN 'rejected'"
     refused = f"WHEN refused = payload AND retry_at IS NULL THEN 'withheld' {resting}"
-    unchanged = "keep" if request.resend or request.mode is SyncMode.REPLACE else "unchanged"
+    everybody = request.resend or request.mode is SyncMode.REPLACE or request.scope is Scope.FULL
+    unchanged = "keep" if everybody else "unchanged"
     same = "held_payload = payload AND held_pid = pid AND (again IS NULL OR late_until > $now)"
     return (
         f"WHEN state IS NULL THEN 'add' {refused} WHEN state <> 'present' THEN 'add' "
@@ -168,7 +173,8 @@ def _reason(request: PlanRequest) -> str:
     if request.scope is Scope.EMPTY:
         return "'emptied'"
     barred = "a.pid IS NULL OR b.key IS NOT NULL"
-    return f"CASE WHEN {barred} THEN 'withdrawn' WHEN w.pid IS NOT NULL THEN 'moved' ELSE 'leaver' END"
+    swept = "WHEN NOT l.there THEN 'swept'" if request.scope is Scope.FULL else ""
+    return f"CASE WHEN {barred} THEN 'withdrawn' WHEN w.pid IS NOT NULL THEN 'moved' {swept} ELSE 'leaver' END"
 
 
 def _gone(request: PlanRequest) -> str:
@@ -176,7 +182,7 @@ def _gone(request: PlanRequest) -> str:
     if request.scope is Scope.WITHDRAWN:
         return "AND reason = 'withdrawn'"
     if request.mode is SyncMode.ADD_ONLY and request.scope not in {Scope.EMPTY, Scope.REPEAT}:
-        return "AND reason <> 'leaver'"
+        return "AND reason NOT IN ('leaver', 'swept')"
     return ""
 
 
@@ -212,7 +218,7 @@ FROM (
 _AGAINST_HELD = """,
 held AS (SELECT key, pid, external_id, fingerprint, refused, state, late_until, again, retry_at
   FROM delivered
-  WHERE sync = $sync AND audience = $audience {due}),
+  WHERE sync = $sync AND audience = $audience {due} {remembered}),
 paired AS (
   SELECT w.pid, w.external_id, w.key, w.shared, w.until, w.withheld, d.key AS held_key, d.pid AS held_pid,
     d.external_id AS held_as, d.fingerprint AS held_payload, d.refused, d.state, d.late_until, d.again, d.retry_at,
@@ -220,13 +226,14 @@ paired AS (
   FROM (SELECT *, CASE WHEN withheld IS NULL THEN key END AS wanted_key FROM wanted) w
   FULL OUTER JOIN held d ON d.key = w.wanted_key),
 judged AS (
-  SELECT * FROM (SELECT pid, external_id, key, shared, until, payload, held_key, held_pid, held_as,
+  SELECT * FROM (SELECT pid, external_id, key, shared, until, payload, held_key, held_pid, held_as, held_payload,
     CASE WHEN pid IS NULL THEN
-        CASE WHEN held_payload IS NULL OR (again = 'remove' AND late_until > $now) THEN 'absent' ELSE 'gone' END
+        CASE WHEN {never} OR (again = 'remove' AND late_until > $now) THEN 'absent' ELSE 'gone' END
       WHEN withheld IS NOT NULL OR state = 'suppressed' THEN 'withheld' {member} END AS op,
     coalesce(withheld, CASE WHEN state = 'suppressed' THEN 'SUPPRESSED' ELSE '{otherwise}' END) AS why
   FROM paired) j WHERE op NOT IN ('unchanged', 'absent')),
-gone AS (SELECT held_key AS key, held_pid AS pid, held_as AS external_id FROM judged WHERE op = 'gone'),
+gone AS (SELECT held_key AS key, held_pid AS pid, held_as AS external_id, held_payload IS NOT NULL AS there
+  FROM judged WHERE op = 'gone'),
 barred AS ({barred}),
 leaving AS (
   SELECT l.pid, l.external_id, l.key, {reason} AS reason
@@ -237,6 +244,17 @@ SELECT pid, external_id, key, op, CASE WHEN op = 'withheld' THEN why END AS reas
 UNION ALL
 SELECT pid, external_id, key, 'remove', reason, NULL, FALSE, '' FROM leaving WHERE TRUE {gone}
 """
+
+# Keys that the plans still kept have told the vendor of, and that are not known to be there any more.
+_REMEMBERED = """
+  UNION ALL
+  SELECT key, pid, external_id, NULL, NULL, 'absent', NULL, NULL, NULL FROM (
+    SELECT p.key, p.pid, p.external_id, row_number() OVER (PARTITION BY p.key ORDER BY p.run DESC) AS nth
+    FROM plan p JOIN plans h ON h.run = p.run
+    WHERE h.sync = $sync AND h.audience = $audience AND h.settled_at IS NOT NULL AND p."position" IS NOT NULL
+      AND NOT EXISTS (
+        SELECT 1 FROM delivered d WHERE d.sync = $sync AND d.audience = $audience AND d.key = p.key)) k
+  WHERE nth = 1"""
 
 # Who shares comes first, by name, lest an engine look up everybody's consent for the sake of a few.
 _SHARERS = """

@@ -41,8 +41,9 @@ def make_plan(engine: Engine, request: PlanRequest) -> PlanSummary:
     """Decide and write down what the run will do. A run that has a plan keeps it: something may have been sent."""
     with engine.write() as tx:
         if not _planned(tx, request.run):
-            _forget_older(tx, request)
+            # The older ones are looked at once more.
             _write(tx, request)
+            _forget_older(tx, request)
         return plan_summary(tx, request.run)
 
 
@@ -177,6 +178,7 @@ def _summary(counts: list[Count], members: int, scope: Scope, before: int, mark:
         leavers=of(Op.REMOVE),
         moved=of(Op.REMOVE, Left.MOVED),
         withdrawn=of(Op.REMOVE, Left.WITHDRAWN),
+        swept=of(Op.REMOVE, Left.SWEPT),
         delivered_before=before,
         watermark=mark,
         generation=generation,

@@ -53,6 +53,12 @@ def test_withdrawals_and_what_was_asked_for_by_name_never_wait(scope: Scope) -> 
     assert Brake(0.0, 1.0, source_failed=True).reasons(worst) == ()
 
 
+def test_a_full_run_waits_like_any_other_and_not_for_those_who_are_not_believed_to_be_there() -> None:
+    full = replace(PLAN, scope=Scope.FULL, to_keep=200, unchanged=0)
+    assert BRAKE.reasons(replace(full, leavers=61)) == (ApprovalReason.REMOVAL_SHARE,)
+    assert BRAKE.reasons(replace(full, leavers=500, swept=400, withdrawn=100)) == ()
+
+
 def test_plans_kept_by_an_older_hub_are_understood() -> None:
     assert kept_reasons(waits=True) == [ApprovalReason.REMOVAL_SHARE] and kept_reasons(waits=False) == []
     assert kept_reasons(["SIZE_JUMP"]) == [ApprovalReason.SIZE_JUMP]

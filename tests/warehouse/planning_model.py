@@ -67,9 +67,14 @@ Ledger = dict[str, Held]
 Row = tuple[int, str | None, str, str | None]
 
 
-def plan(world: World, held: Ledger, request: PlanRequest) -> Counter[Row]:
-    """(pid, key, op, reason) of everybody, those unchanged included."""
-    whole = request.scope in {Scope.ALL, Scope.RETRY_REJECTED}
+def plan(
+    world: World, held: Ledger, request: PlanRequest, told_before: dict[str, int] | None = None
+) -> Counter[Row]:
+    """(pid, key, op, reason) of everybody, those unchanged included. `told_before`: whom, by key, the vendor was told
+    about not long ago."""
+    if request.scope is Scope.FULL:
+        held = {key: Held(pid, "absent") for key, pid in (told_before or {}).items()} | held
+    whole = request.scope in {Scope.ALL, Scope.RETRY_REJECTED, Scope.FULL}
     members = world.members & world.profiles.keys() if whole else set()
     wanted: dict[str, int] = {}
     rows: list[Row] = []
@@ -115,19 +120,20 @@ def _wanted(world: World, request: PlanRequest, pid: int, held: Held | None) -> 
     if held and held.refused == payload:
         if held.retry_at is None:
             return "withheld", "QUARANTINED"
-        if held.retry_at > request.now and request.scope is not Scope.RETRY_REJECTED:
+        if held.retry_at > request.now and request.scope not in {Scope.RETRY_REJECTED, Scope.FULL}:
             return "rejected", None
     if held is None or held.state != "present":
         return "add", None
     due = held.again is not None and held.late_until is not None and held.late_until <= request.now
     if held.fingerprint == payload and held.pid == pid and not due:
-        return ("keep" if request.resend or request.mode is SyncMode.REPLACE else "unchanged"), None
+        everybody = request.resend or request.mode is SyncMode.REPLACE or request.scope is Scope.FULL
+        return ("keep" if everybody else "unchanged"), None
     return "update", None
 
 
 def _may_be_there(held: Held, request: PlanRequest) -> bool:
     waits = held.again == "remove" and held.late_until is not None and held.late_until > request.now
-    return held.fingerprint is not None and not waits
+    return (held.fingerprint is not None or request.scope is Scope.FULL) and not waits
 
 
 def _leaving(world: World, request: PlanRequest, key: str, held: Held, wanted: set[int]) -> str:
@@ -135,30 +141,30 @@ def _leaving(world: World, request: PlanRequest, key: str, held: Held, wanted: s
         return "emptied"
     if world.until(held.pid, request) is False or world.barred(key, request):
         return "withdrawn"
-    return "moved" if held.pid in wanted else "leaver"
+    if held.pid in wanted:
+        return "moved"
+    return "leaver" if held.fingerprint is not None else "swept"
 
 
 def _removed(request: PlanRequest, reason: str) -> bool:
     if request.scope is Scope.WITHDRAWN:
         return reason == "withdrawn"
-    return not (request.mode is SyncMode.ADD_ONLY and reason == "leaver")
+    return not (request.mode is SyncMode.ADD_ONLY and reason in {"leaver", "swept"})
 
 
 class Told(NamedTuple):
-    """One line of the outcome log, with the payload itself in place of its fingerprint. `until` is the deadline of the
-    vendor's job that it is about."""
+    """One line of the outcome log, with the payload itself in place of its fingerprint."""
 
     row: Planned
     fate: Fate
     at: datetime
     payload: Any
-    until: datetime | None = None
 
 
 def fold(held: Ledger, told: Told, now: datetime, in_flight: timedelta) -> None:
     """Take one line of the outcome log into the ledger, in place."""
     before = held.get(told.row.key)
-    if before is None and not told.row.op.adds and told.fate not in {Fate.UNKNOWN, Fate.SUBMITTED}:
+    if before is None and not told.row.op.adds and told.fate is not Fate.UNKNOWN:
         return
     was = before or Held(told.row.pid, "rejected" if told.row.op.adds else "absent")
     if was.late_until is None or was.late_until <= now:
@@ -184,11 +190,10 @@ def _after(was: Held, told: Told, now: datetime, in_flight: timedelta, *, known:
             if was.late_op not in {None, "remove"}:
                 return replace(was, state="possible", attempts=0, again="remove")
             return replace(was, state="absent", fingerprint=None, attempts=0, again=None)
-        case Fate.UNKNOWN | Fate.SUBMITTED:
+        case Fate.UNKNOWN:
             late_until, late_op = was.late_until, was.late_op
-            lands = max(told.at + in_flight, told.until or told.at)
-            if lands > now:
-                late_until = max(late_until or told.at, lands)
+            if told.at + in_flight > now:
+                late_until = max(late_until or told.at, told.at + in_flight)
                 late_op = op if late_op in {None, op} else "any"
             again = "add" if adds and stale else None
             state = was.state if not adds and was.fingerprint is None else "possible"
@@ -224,7 +229,7 @@ def swap(held: Ledger, sent: set[str], now: datetime, *, made: bool) -> None:
 def end(held: Ledger, rows: Counter[Row], request: PlanRequest, now: datetime) -> None:
     """What is forgotten when a run has ended."""
     in_plan = {key for _, key, op, _ in rows if op not in {"unchanged", Op.REMOVE}}
-    whole = request.scope in {Scope.ALL, Scope.RETRY_REJECTED}
+    whole = request.scope in {Scope.ALL, Scope.RETRY_REJECTED, Scope.FULL}
     for key, one in list(held.items()):
         gone = one.state == "absent" and one.late_until is not None and one.late_until <= now
         if gone or (whole and one.state == "rejected" and key not in in_plan):

@@ -9,8 +9,8 @@ from itertools import takewhile
 from hub.core.alerts.health import Series, Shares
 from hub.core.records import Run, RunStatus, Scope
 
-ORDINARY = frozenset(Scope) - {Scope.WITHDRAWN}
-WHOLE = frozenset({Scope.ALL, Scope.RETRY_REJECTED})
+ORDINARY = frozenset(scope for scope in Scope if scope is not Scope.WITHDRAWN and not scope.audits)
+WHOLE = frozenset(scope for scope in Scope if scope.whole)
 TO_THE_END = frozenset({RunStatus.SUCCEEDED, RunStatus.PARTIAL})
 
 
