@@ -8,8 +8,8 @@
 Whatever may be there has a `fingerprint`. `refused` is the payload that the vendor refused last, `attempts` how often
 in a row it refused the person, and `retry_at` from when that very payload may be tried again: with a payload `refused`
 and no `retry_at` the person is quarantined. Until `late_until` an
-unanswered operation (`late_op`: add, remove or any) may still land; `again` is the operation to repeat once it has
-passed, because it was acknowledged while the contrary was still under way (law L7).
+unanswered operation (`late_op`: add, remove or any) may still land, or a job of the vendor's take effect; `again` is
+the operation to repeat once it has passed, because it was acknowledged while the contrary was still under way (law L7).
 """
 
 from __future__ import annotations
@@ -150,22 +150,25 @@ _RETRY_AT = " ".join(
     f"WHEN {before} THEN \"at\" + INTERVAL '{rest.total_seconds():.0f} seconds'" for before, rest in enumerate(RESTS)
 )
 
-# `o` is the last word about a person in this run, `u` the last attempt that went unanswered.
+# `o` is the last word about a person in this run, `u` the last attempt that went unanswered, or that is in a job of the
+# vendor's with no word on what became of it.
 _TOLD = f"""
 WITH {WORDS},
 fresh AS (
   SELECT "position", max(seq) AS seq, max(CASE WHEN kind = 'unknown' THEN seq END) AS doubt,
-    min(CASE WHEN kind = 'unknown' THEN fingerprint END) <> max(CASE WHEN kind = 'unknown' THEN fingerprint END)
-      AS mixed
+    min(CASE WHEN kind IN ('unknown', 'submitted') THEN fingerprint END)
+      <> max(CASE WHEN kind IN ('unknown', 'submitted') THEN fingerprint END) AS mixed
   FROM words WHERE seq > $folded GROUP BY "position"),
 told AS (
   SELECT p.key, p.pid, p.external_id, o.kind, nullif(o.reason, '') AS reason, o."at",
     CASE WHEN p.op = 'remove' THEN 'remove' ELSE 'add' END AS op, u.seq IS NOT NULL AS doubted,
     o.fingerprint, u.fingerprint AS doubted_fingerprint, f.mixed,
-    CASE WHEN u."at" + CAST($in_flight AS INTERVAL) > $now THEN u."at" + CAST($in_flight AS INTERVAL) END AS doubt_until
+    CASE WHEN u.doubt_until > $now THEN u.doubt_until END AS doubt_until
   FROM fresh f JOIN words o ON o.seq = f.seq AND o."position" = f."position"
   JOIN plan p ON p.run = $run AND p."position" = f."position"
-  LEFT JOIN (SELECT * FROM outcomes WHERE run = $run AND kind = 'unknown') u ON u.seq = f.doubt),
+  LEFT JOIN (SELECT seq, fingerprint, greatest("at" + CAST($in_flight AS INTERVAL), late_until) AS doubt_until
+    FROM outcomes WHERE run = $run AND kind IN ('unknown', 'submitted')) u
+    ON u.seq = CASE WHEN o.kind = 'submitted' THEN o.seq ELSE f.doubt END),
 """
 
 _TAKEN = """

@@ -153,18 +153,20 @@ def _removed(request: PlanRequest, reason: str) -> bool:
 
 
 class Told(NamedTuple):
-    """One line of the outcome log, with the payload itself in place of its fingerprint."""
+    """One line of the outcome log, with the payload itself in place of its fingerprint. `until` is the deadline of the
+    vendor's job that it is about."""
 
     row: Planned
     fate: Fate
     at: datetime
     payload: Any
+    until: datetime | None = None
 
 
 def fold(held: Ledger, told: Told, now: datetime, in_flight: timedelta) -> None:
     """Take one line of the outcome log into the ledger, in place."""
     before = held.get(told.row.key)
-    if before is None and not told.row.op.adds and told.fate is not Fate.UNKNOWN:
+    if before is None and not told.row.op.adds and told.fate not in {Fate.UNKNOWN, Fate.SUBMITTED}:
         return
     was = before or Held(told.row.pid, "rejected" if told.row.op.adds else "absent")
     if was.late_until is None or was.late_until <= now:
@@ -190,10 +192,11 @@ def _after(was: Held, told: Told, now: datetime, in_flight: timedelta, *, known:
             if was.late_op not in {None, "remove"}:
                 return replace(was, state="possible", attempts=0, again="remove")
             return replace(was, state="absent", fingerprint=None, attempts=0, again=None)
-        case Fate.UNKNOWN:
+        case Fate.UNKNOWN | Fate.SUBMITTED:
             late_until, late_op = was.late_until, was.late_op
-            if told.at + in_flight > now:
-                late_until = max(late_until or told.at, told.at + in_flight)
+            lands = max(told.at + in_flight, told.until or told.at)
+            if lands > now:
+                late_until = max(late_until or told.at, lands)
                 late_op = op if late_op in {None, op} else "any"
             again = "add" if adds and stale else None
             state = was.state if not adds and was.fingerprint is None else "possible"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from hub.core.delivery.messages import Verdict
+from hub.core.delivery.messages import OpenJob, Verdict
 from hub.core.delivery.rows import Row, Stretch
 from hub.core.planning import RESTS, Fate, Op, PlanRequest, PlanSummary, Swap
 from hub.core.records import Lens, Scope, SyncMode
@@ -31,6 +31,7 @@ from tests.warehouse.planning_model import Held, Ledger, Profile, World
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 IN_FLIGHT = timedelta(hours=2)
+JOB = timedelta(hours=5)
 PIDS = range(1, 7)
 EMAILS = ["a@example.com", "b@example.com", "c@example.com"]
 FIELDS = (("EMAIL", "t_email"), ("LTV", "t_ltv"))
@@ -50,7 +51,15 @@ other = st.sampled_from([0, 0, 0, 1])
 open_ends = st.lists(st.tuples(st.sampled_from([Fate.UNKNOWN, Fate.RETRY]), other), max_size=2)
 # Nothing follows a final fate within a run.
 lines = st.builds(
-    lambda first, last: [*first, *last], open_ends, st.lists(st.tuples(st.sampled_from(Fate), other), max_size=1)
+    lambda first, last: [*first, *last],
+    open_ends,
+    st.lists(st.tuples(st.sampled_from(sorted(set(Fate) - {Fate.SUBMITTED})), other), max_size=1),
+)
+# Who is in a job of the vendor's stays there, whatever becomes of it.
+in_jobs = st.builds(
+    lambda before, last: [*before, (Fate.SUBMITTED, 0), *((fate, 0) for fate in last)],
+    open_ends,
+    st.lists(st.sampled_from(sorted(set(Fate) - {Fate.SUBMITTED, Fate.WITHHELD})), max_size=1),
 )
 scopes = st.sampled_from([Scope.ALL] * 5 + [Scope.RETRY_REJECTED, Scope.FULL, Scope.FULL, Scope.WITHDRAWN, Scope.EMPTY])
 rounds = st.fixed_dictionaries(
@@ -60,7 +69,7 @@ rounds = st.fixed_dictionaries(
         "resend": st.sampled_from([False, False, True]),
         "share": st.sampled_from([1.0, 1.0, 0.6, 0.25]),
         "hours": st.sampled_from([0, 0, 1, 1, 2, 3, 24, 72]),
-        "lines": st.lists(lines, max_size=8) | st.just([[(Fate.ACCEPTED, 0)]] * 8),
+        "lines": st.lists(lines | in_jobs, max_size=8) | st.just([[(Fate.ACCEPTED, 0)]] * 8),
         "folds": st.booleans(),
         "swap": st.sampled_from([Swap.MADE, Swap.MADE, Swap.DOUBTED, None]),
     }
@@ -170,11 +179,17 @@ def play(
             row = Row(person.position, person.pid, person.key, person.op, printed(request, payload) or "")
             # Nobody has gone unanswered in a stretch, so the people of one are told about in few words.
             rows_told = (row,) if other or fates[0][0] is not Fate.ACCEPTED else Stretch(reading, at, at + 1)
-            append_outcomes(engine, request.run, [Verdict(rows_told, attempt, fate, "NO_CONSENT")], request.now)
-            model.fold(after, model.Told(row, fate, request.now, payload), request.now, IN_FLIGHT)
+            job = job_of(at, fates[:attempt], request)
+            append_outcomes(
+                engine, request.run, [Verdict(rows_told, attempt, fate, "NO_CONSENT", job=job)], request.now
+            )
+            told_of = model.Told(row, fate, request.now, payload, job.until if job else None)
+            # What has become of a job is known at once here, unless it is folded before.
+            awaited = fate is Fate.SUBMITTED and attempt < len(fates) and not folds
+            model.fold(after, told_of, request.now, IN_FLIGHT) if not awaited else None
             if folds:
                 settle(engine, request, now=request.now, in_flight_s=IN_FLIGHT.total_seconds(), ended=False)
-            if person.op.adds and fate in {Fate.ACCEPTED, Fate.NOOP, Fate.UNKNOWN}:
+            if person.op.adds and fate in {Fate.ACCEPTED, Fate.NOOP, Fate.UNKNOWN, Fate.SUBMITTED}:
                 sent.add(person.key)
         if fates:
             tally[person.op, fates[-1][0]] = tally.get((person.op, fates[-1][0]), 0) + 1
@@ -189,6 +204,10 @@ def told_before(engine: Any) -> dict[str, int]:
     """Whom the plans that are still kept had a word about, the newest one counting."""
     sql = 'SELECT key, pid FROM plan WHERE "position" IS NOT NULL ORDER BY run'
     return dict(engine.rows(sql))
+
+
+def job_of(at: int, fates: list[tuple[Fate, int]], request: PlanRequest) -> OpenJob | None:
+    return OpenJob(f"job {at}", request.now + JOB) if Fate.SUBMITTED in dict(fates) else None
 
 
 def check_summary(
