@@ -21,7 +21,7 @@ from hub.services.hub import Hub
 from hub.services.projection import catch_up
 from hub.services.vendors import Vendors
 from hub.warehouse.plan import preview_plan, withdrawn_since
-from hub.warehouse.settle import settle
+from hub.warehouse.settle import fold_so_far
 
 log = structlog.get_logger()
 
@@ -70,7 +70,7 @@ async def _fold_runs_under_way(hub: Hub, vendors: Vendors, sync: Sync, active: S
             in_flight_s = (await _capabilities(hub, vendors, sync)).in_flight_s
             request = plans.from_json(plan["request"])
             now = hub.clock.now()
-            await asyncio.to_thread(settle, hub.engine, request, now=now, in_flight_s=in_flight_s, ended=False)
+            await asyncio.to_thread(fold_so_far, hub.engine, request, now=now, in_flight_s=in_flight_s)
 
 
 async def _capabilities(hub: Hub, vendors: Vendors, sync: Sync) -> Capabilities:

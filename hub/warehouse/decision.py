@@ -70,13 +70,26 @@ def _against_held(request: PlanRequest) -> str:
         remembered=_REMEMBERED if full else "",
         never="FALSE" if full else "held_payload IS NULL",
         fingerprint=fingerprint(f"w.{name}" for name in _values(request)),
-        due="AND again = 'remove' AND late_until <= $now" if request.scope is Scope.REPEAT else "",
+        which=_held(request),
         barred=_NO_BARRED if is_own(request.key) else _BARRED,
         member=_member(request),
         otherwise=WithheldReason.MODE if request.mode is SyncMode.REMOVE_ONLY else WithheldReason.QUARANTINED,
         reason=_reason(request),
         gone=_gone(request),
     )
+
+
+def _held(request: PlanRequest) -> str:
+    """Whom the scope is about, of those delivered: to look for a few withdrawals must not cost a look at everybody."""
+    if request.scope is Scope.REPEAT:
+        return "AND again = 'remove' AND late_until <= $now"
+    if request.scope is not Scope.WITHDRAWN:
+        return ""
+    barred = "NOT EXISTS (SELECT 1 FROM allowed a WHERE a.pid = {}.pid)"
+    if is_own(request.key):
+        return f"AND {barred.format('d')}"
+    shared = f"SELECT i.value FROM identifiers i WHERE i.kind = $kind AND {barred.format('i')}"
+    return f"AND ({barred.format('d')} OR d.key IN ({shared}))"
 
 
 def _all_new(request: PlanRequest) -> str:
@@ -217,8 +230,8 @@ FROM (
 # add may still land waits for that add's deadline (`again`), then is removed once more.
 _AGAINST_HELD = """,
 held AS (SELECT key, pid, external_id, fingerprint, refused, state, late_until, again, retry_at
-  FROM delivered
-  WHERE sync = $sync AND audience = $audience {due} {remembered}),
+  FROM delivered d
+  WHERE sync = $sync AND audience = $audience {which} {remembered}),
 paired AS (
   SELECT w.pid, w.external_id, w.key, w.shared, w.until, w.withheld, d.key AS held_key, d.pid AS held_pid,
     d.external_id AS held_as, d.fingerprint AS held_payload, d.refused, d.state, d.late_until, d.again, d.retry_at,

@@ -43,30 +43,36 @@ class Repeat(NamedTuple):
 
 
 def settle(
-    engine: Engine,
-    request: PlanRequest,
-    *,
-    now: datetime,
-    in_flight_s: float,
-    ended: bool = True,
-    swap: Swap | None = None,
+    engine: Engine, request: PlanRequest, *, now: datetime, in_flight_s: float, swap: Swap | None = None
 ) -> RunCounts:
-    """Take the run's outcomes into `delivered`; each is taken in once, so a repeat changes nothing.
+    """Take the run's outcomes into `delivered`, for good; each is taken in once, so a repeat changes nothing.
 
-    `in_flight_s` is how long an unanswered request may still take effect. `ended=False` folds what a run has reached
-    so far, so that another plan of the same sync sees it. Planned people without an outcome were never sent. With
-    `swap`, whoever was not in the run's snapshot is no longer there.
+    `in_flight_s` is how long an unanswered request may still take effect. Planned people without an outcome were never
+    sent. With `swap`, whoever was not in the run's snapshot is no longer there.
     """
     with engine.write() as tx:
-        heads = tx.rows("SELECT audience, scope, folded, settled_at FROM plans WHERE run = $run", {"run": request.run})
-        if heads and heads[0][3] is None:
-            audience, scope, folded, _ = heads[0]
-            _fold(tx, request, audience, folded, naive(now), in_flight_s)
-            if swap and ended:
+        if head := _fold_news(tx, request, naive(now), in_flight_s):
+            audience, scope = head
+            if swap:
                 leave_out(tx, request.run, request.sync, audience, naive(now), swap)
-            if ended:
-                _end(tx, request, audience, Scope(scope), naive(now))
+            _end(tx, request, audience, scope, naive(now))
         return progress(tx, request.run)
+
+
+def fold_so_far(engine: Engine, request: PlanRequest, *, now: datetime, in_flight_s: float) -> None:
+    """Take in what a run has reached so far, so that another plan of the same sync sees it."""
+    with engine.write() as tx:
+        _fold_news(tx, request, naive(now), in_flight_s)
+
+
+def _fold_news(tx: Transaction, request: PlanRequest, now: datetime, in_flight_s: float) -> tuple[str, Scope] | None:
+    """The audience and the scope of a run that has not been settled yet."""
+    heads = tx.rows("SELECT audience, scope, folded, settled_at FROM plans WHERE run = $run", {"run": request.run})
+    if not heads or heads[0][3] is not None:
+        return None
+    audience, scope, folded, _ = heads[0]
+    _fold(tx, request, audience, folded, now, in_flight_s)
+    return audience, Scope(scope)
 
 
 def repeats(reader: Reader) -> list[Repeat]:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from hub.core.consent_form import ConsentInput
 from hub.core.records import ConsentAction, Run
 from hub.logs import configure_logs
-from hub.services import consent, destinations, intake, purposes, runs, segments, syncs
+from hub.services import consent, destinations, intake, purposes, segments, syncs
 from hub.services.hub import Hub, open_hub
 from hub.services.worker import Worker
 from hub.settings import Settings

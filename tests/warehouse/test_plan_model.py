@@ -22,7 +22,7 @@ from hub.warehouse.decision import mapping
 from hub.warehouse.outcomes import append_outcomes, progress, withheld
 from hub.warehouse.payload import read_people
 from hub.warehouse.plan import make_plan, preview_plan
-from hub.warehouse.settle import settle
+from hub.warehouse.settle import fold_so_far, settle
 from tests.searching import search
 from tests.warehouse import planning_model as model
 from tests.warehouse.planes import RUNS, empty, naive, open_plane, write_world
@@ -188,7 +188,7 @@ def play(
             awaited = fate is Fate.SUBMITTED and attempt < len(fates) and not folds
             model.fold(after, told_of, request.now, IN_FLIGHT) if not awaited else None
             if folds:
-                settle(engine, request, now=request.now, in_flight_s=IN_FLIGHT.total_seconds(), ended=False)
+                fold_so_far(engine, request, now=request.now, in_flight_s=IN_FLIGHT.total_seconds())
             if person.op.adds and fate in {Fate.ACCEPTED, Fate.NOOP, Fate.UNKNOWN, Fate.SUBMITTED}:
                 sent.add(person.key)
         if fates:

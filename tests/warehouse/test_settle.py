@@ -17,7 +17,7 @@ from hub.warehouse.outcomes import append_outcomes, progress, withheld
 from hub.warehouse.payload import read_people
 from hub.warehouse.plan import KEPT_RUNS, forget_sync, make_plan, plan_summary, preview_plan, withdrawn_since
 from hub.warehouse.resume import attempts_made, doubt_accepted, doubt_unlogged
-from hub.warehouse.settle import audiences, repeats, settle
+from hub.warehouse.settle import audiences, fold_so_far, repeats, settle
 from hub.warehouse.views import count_rejections, deliveries_of, rejections
 from tests.warehouse.planes import open_plane, write_world
 from tests.warehouse.town import ASKED, HOUR, NOW, after, deliver, log, states, town
@@ -209,7 +209,7 @@ def test_settling_twice_changes_nothing_and_settling_early_takes_in_what_there_i
     make_plan(engine, ASKED)
     reading = read_people(engine, ASKED, 0, 1)
     log(engine, ASKED, reading, Fate.REJECTED)
-    settle(engine, ASKED, now=NOW, in_flight_s=900, ended=False)
+    fold_so_far(engine, ASKED, now=NOW, in_flight_s=900)
     assert states(engine) == {"a@x": "rejected"}
     log(engine, ASKED, read_people(engine, ASKED, 1, 1), Fate.ACCEPTED)
     counts = settle(engine, ASKED, now=NOW, in_flight_s=900)
