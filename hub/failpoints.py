@@ -19,6 +19,7 @@ NAMES = frozenset(
         "after_gate",
         "after_send_before_commit",
         "after_commit",
+        "after_poll",
         "before_settle",
         "after_settle",
         "after_finish",

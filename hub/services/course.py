@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from hub.core.delivery.jobs import Followed
 from hub.core.delivery.messages import CancelRequested, DrainRequested, Ended, Finish
 from hub.core.history import Moment, MomentKind
 from hub.core.planning import PlanRequest, PlanSummary, Swap, count
@@ -188,8 +189,8 @@ class Course:
         audience = await insist(lambda: connector.ensure_audience(request.audience))
         await insist(lambda: connector.begin(audience, str(self._run.id), snapshot=snapshot))
         failpoint("after_begin")
-        before = await self._take_over(connector) if resumed else 0
-        job = Job(request, sync.key, connector, audience, plan["steps"], before)
+        before, followed = await self._take_over(connector) if resumed else (0, [])
+        job = Job(request, sync.key, connector, audience, plan["steps"], before, followed)
         self._executor = Executor(
             self._hub, job, self._holding, desk.keys, self._errands.limiter, desk.policy, desk.sleep
         )
@@ -197,14 +198,16 @@ class Course:
             self._executor.tell(self._early)
         return await self._executor.run()
 
-    async def _take_over(self, connector: Connector[Any]) -> int:
-        """Note whom the process before may have reached; the attempts it made, as far as it noted them."""
+    async def _take_over(self, connector: Connector[Any]) -> tuple[int, list[Followed]]:
+        """Note whom the process before may have reached; the attempts it made, as far as it noted them, and the jobs it
+        left open at the vendor."""
         engine, run = self._holding.engine, self._run.id
         people = limits_for(connector.limits()).people_in_doubt
         doubted = await asyncio.to_thread(resume.doubt_unlogged, engine, run, people, self._hub.clock.now())
         self._log.info("run resumed", people=doubted)
         self._note(MomentKind.RESUMED, doubted)
-        return await asyncio.to_thread(resume.attempts_made, engine, run)
+        made = await asyncio.to_thread(resume.attempts_made, engine, run)
+        return made, await asyncio.to_thread(resume.open_jobs, engine, run)
 
     async def _finish_at_vendor(
         self, plan: dict[str, Any], request: PlanRequest, connector: Connector[Any], finish: Finish

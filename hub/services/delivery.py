@@ -7,27 +7,30 @@ It decides nothing about retries or fates; that is `hub.core.delivery`. The gate
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import structlog
 
+from hub.core.delivery.jobs import Followed
 from hub.core.delivery.machine import Delivery
 from hub.core.delivery.messages import (
-    Answer,
     Answered,
     ChunkRead,
     Command,
     Commit,
     Committed,
-    Crashed,
     Event,
     Finish,
     Gate,
     Gated,
     Limits,
+    Poll,
+    Polled,
     Read,
     Send,
     Wait,
@@ -37,11 +40,9 @@ from hub.core.delivery.rows import Rows, Stretch, addressed, all_may_go, keys_of
 from hub.core.planning import Op, PlannedPerson, PlanRequest, Reading
 from hub.core.records import WithheldReason
 from hub.failpoints import failpoint
-from hub.logs import where
-from hub.sdk.calls import one_call
-from hub.sdk.contract import Audience, Batch, Capabilities, Connector, Outcome, Result
-from hub.sdk.errors import ConnectorError, TransientError
+from hub.sdk.contract import Audience, Batch, Capabilities, Connector, Result
 from hub.services import metrics
+from hub.services.asking import answer_to
 from hub.services.hold import Hold
 from hub.services.hub import Hub
 from hub.services.lanes import KeysInFlight
@@ -53,8 +54,6 @@ from hub.warehouse.outcomes import append_outcomes
 from hub.warehouse.payload import read_people
 
 CHUNK = 8_000
-# The connector's own requests end long before this; it frees the slot of one that hangs otherwise.
-CALL_DEADLINE_S = 300.0
 
 log = structlog.get_logger()
 
@@ -62,7 +61,7 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class Job:
     """What one run delivers, and through whom. The plan's positions go up to `steps`; `attempts_before` counts those of
-    processes that died."""
+    processes that died, `followed` are the vendor's jobs that they left open."""
 
     request: PlanRequest
     sync_key: str
@@ -70,6 +69,7 @@ class Job:
     audience: Audience
     steps: int
     attempts_before: int = 0
+    followed: Sequence[Followed] = ()
 
     @property
     def run(self) -> int:
@@ -77,7 +77,8 @@ class Job:
 
 
 def limits_for(capabilities: Capabilities) -> Limits:
-    return Limits(max(1, capabilities.batch), places_of(capabilities), chunk=max(CHUNK, capabilities.batch))
+    chunk = max(CHUNK, capabilities.batch)
+    return Limits(max(1, capabilities.batch), places_of(capabilities), chunk=chunk, apart=capabilities.jobs)
 
 
 class Executor:
@@ -99,8 +100,8 @@ class Executor:
         self._keys = keys
         self._limiter = limiter
         self._sleep = sleep
-        limits = limits_for(job.connector.limits())
-        self._machine = Delivery(limits, (policy or RetryPolicy()).delay, job.attempts_before)
+        limits, policy = limits_for(job.connector.limits()), policy or RetryPolicy()
+        self._machine = Delivery(limits, policy.delay, job.attempts_before, policy.pause, job.followed)
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         # By batch: what its gate let through was read with.
         self._readings: dict[int, Reading] = {}
@@ -129,7 +130,7 @@ class Executor:
         while True:
             for command in commands:
                 if isinstance(command, Finish):
-                    # Only waits, and a read nobody needs any more, can still be under way.
+                    # Only waits, and reads and polls that nobody needs any more, can still be under way.
                     for task in under_way:
                         task.cancel()
                     return command
@@ -151,6 +152,8 @@ class Executor:
                 return self._gate(command)
             case Send():
                 return self._send(command)
+            case Poll():
+                return self._poll(command)
             case Wait():
                 return self._wait(command)
             case Commit():
@@ -202,7 +205,8 @@ class Executor:
         began = perf_counter()
         try:
             attempting(command.attempt - self._job.attempts_before, len(command.rows))
-            answer = await self._answer(self._batch_of(command))
+            batch = self._batch_of(command)
+            answer = await answer_to(lambda: self._job.connector.apply(self._job.audience, batch), self._log)
             answered(answer, len(command.rows))
             self._limiter.hear(answer)
         finally:
@@ -217,7 +221,26 @@ class Executor:
             duration_ms=round((perf_counter() - began) * 1000),
         )
         failpoint("after_send_before_commit")
-        self.tell(Answered(command.batch, command.attempt, answer))
+        self.tell(Answered(command.batch, command.attempt, answer, self._asked_after_until()))
+
+    def _asked_after_until(self) -> datetime | None:
+        able = self._job.connector.limits()
+        return self._hub.clock.now() + timedelta(seconds=able.job_deadline_s) if able.jobs else None
+
+    async def _poll(self, command: Poll) -> None:
+        """The question is about people, and changes nothing for them: it needs no gate, and goes in its turn."""
+        left = (command.job.until - self._hub.clock.now()).total_seconds()
+        await self._sleep(max(0.0, min(command.seconds, left)))
+        await self._hold.confirm()
+        audience, keys = self._job.audience, [row.key for row in command.rows]
+        ask = partial(self._job.connector.poll, audience, command.job.id, keys)
+        attempting(command.poll, len(keys))
+        answer = await self._limiter.through(partial(answer_to, ask, self._log), unless=self._ending)
+        self._limiter.hear(answer)
+        metrics.ATTEMPTS.labels(self._job.connector.key, type(answer).__name__).inc()
+        failpoint("after_poll")
+        late = self._hub.clock.now() >= command.job.until
+        self.tell(Polled(command.batch, command.attempt, command.poll, answer, late))
 
     def _batch_of(self, command: Send) -> Batch:
         """Every attempt but the first is on a payload read anew: a connector that changes it changes nothing here."""
@@ -228,19 +251,6 @@ class Executor:
             sync=self._job.sync_key,
             run=str(self._job.run),
         )
-
-    async def _answer(self, batch: Batch) -> Answer:
-        try:
-            async with asyncio.timeout(CALL_DEADLINE_S):
-                with one_call():
-                    return _checked(await self._job.connector.apply(self._job.audience, batch))
-        except ConnectorError as error:
-            return error
-        except TimeoutError:
-            return TransientError(f"The connector did not finish within {CALL_DEADLINE_S:.0f} seconds.")
-        except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything, and the others must go on
-            self._log.error("connector failed", error_type=type(error).__name__, where=where(error))
-            return Crashed(type(error).__name__)
 
     async def _release(self, batch: int) -> None:
         self._readings.pop(batch, None)
@@ -262,16 +272,10 @@ class Executor:
         for verdict in command.verdicts:
             for op, people in ops_of(verdict.rows).items():
                 metrics.PEOPLE.labels(op.value, verdict.fate.value).inc(people)
+            if verdict.job and verdict.fate.final:
+                answered(Result(), len(verdict.rows))
         self.tell(Committed())
 
 
 def _reason_against(one: PlannedPerson) -> WithheldReason:
     return WithheldReason(one.reason) if one.reason in WithheldReason.__members__ else WithheldReason.NO_CONSENT
-
-
-def _checked(result: Result) -> Result:
-    """A result whose parts are what they claim to be; raises TypeError for anything else that a plugin made up."""
-    sound = isinstance(result, Result) and all(isinstance(outcome, Outcome) for outcome in result.outcomes.values())
-    if not sound:
-        raise TypeError("the connector returned something other than a Result")
-    return result

@@ -185,6 +185,6 @@ def answered(answer: Answer, people: int = 0) -> None:
 
 def _with_an_answer(result: Result, people: int) -> int:
     """How many have a final answer; who is named twice over is no reason to count wrongly below nobody."""
-    if result.rest is OutcomeKind.UNKNOWN:
+    if result.rest is OutcomeKind.UNKNOWN or result.job is not None:
         return min(people, sum(outcome.kind not in OPEN for outcome in result.outcomes.values()))
     return max(0, people - sum(outcome.kind in OPEN for outcome in result.outcomes.values()))

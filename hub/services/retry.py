@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
 
-from tenacity import RetryCallState, Retrying, stop_after_attempt
+from tenacity import RetryCallState, Retrying
 from tenacity.wait import wait_base
 
 LONGEST_RETRY_AFTER_S = 86_400.0
@@ -41,13 +41,13 @@ class RetryPolicy:
     def delay(self, failures: int, retry_after: float | None) -> float | None:
         """Seconds until the next attempt after so many failures; None to give up. `retry_after` (seconds, the vendor's)
         is a lower bound, up to a day; nonsense in it counts as unsaid."""
-        policy = Retrying(
-            stop=stop_after_attempt(self.attempts), wait=FullJitter(self.random, self.first_s, self.most_s)
-        )
+        return None if failures >= self.attempts else self.pause(failures, retry_after)
+
+    def pause(self, times: int, retry_after: float | None) -> float:
+        """Seconds until the next of so many questions after a job: as after failures, but nobody gives up."""
+        policy = Retrying(wait=FullJitter(self.random, self.first_s, self.most_s))
         state = RetryCallState(policy, None, (), {})
-        state.attempt_number = failures
-        if policy.stop(state):
-            return None
+        state.attempt_number = times
         return max(float(policy.wait(state)), _asked_for(retry_after))
 
 
