@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -25,8 +25,10 @@ from hub.sdk import (
     Channel,
     Connector,
     ConnectorConfig,
+    ListedAs,
     Outcome,
     OutcomeKind,
+    Page,
     Person,
     RefusedError,
     Result,
@@ -59,6 +61,10 @@ class SandboxConfig(ConnectorConfig):
     latency_ms: int = Field(0, ge=0, le=60_000, description="Milliseconds that every call takes.")
     batch: int = Field(1000, ge=1, le=100_000, description="The most people in one call.")
     concurrency: int = Field(4, ge=1, le=8, description="Calls in flight at a time.")
+    listing: Literal["key", "md5", "sha256", "count", "nothing"] = Field(
+        "key", description="How it says who is in an audience: by the keys, by their hashes, only how many, or not."
+    )
+    page: int = Field(1000, ge=1, le=100_000, description="The most members on one page of that list.")
     replace: bool = Field(
         False, description="Whether it can swap: a run of mode REPLACE then takes the place of the audience at its end."
     )
@@ -137,13 +143,16 @@ class Sandbox(Connector[SandboxConfig]):
     key = "sandbox"
     title = "Sandbox"
     channel = Channel.GENERIC
-    capabilities = Capabilities(read_back=True, erase=True, replace=False, in_flight_s=5.0)
+    capabilities = Capabilities(read_back=True, counts=True, erase=True, replace=False, in_flight_s=5.0)
     Config = SandboxConfig
 
     def limits(self) -> Capabilities:
         config = self.config
         known = replace(self.capabilities, key=config.identifier, replace=config.replace)
-        return replace(known, batch=config.batch, concurrency=config.concurrency)
+        lists = config.listing not in {"count", "nothing"}
+        listing = {"read_back": lists, "counts": config.listing != "nothing"}
+        names = ListedAs(config.listing) if lists else ListedAs.KEY
+        return replace(known, batch=config.batch, concurrency=config.concurrency, listed_as=names, **listing)
 
     @property
     def account(self) -> PretendAccount:
@@ -172,8 +181,7 @@ class Sandbox(Connector[SandboxConfig]):
     async def apply(self, audience: Audience, batch: Batch) -> Result:
         number = self.account.next_call()
         failure = next((scripted for scripted in self.config.failures if scripted.call == number), None)
-        if self.config.latency_ms:
-            await asyncio.sleep(self.config.latency_ms / 1000)
+        await self._take_its_time()
         self._refuse_if_locked()
         refused = {person.key: outcome for person in batch.add if (outcome := self._refusal(person))}
         applied = failure is None or failure.kind in {"unknown", "timeout_after_apply"}
@@ -191,9 +199,18 @@ class Sandbox(Connector[SandboxConfig]):
             raise _error(failure)
         return Result(refused, OutcomeKind.UNKNOWN if failure else OutcomeKind.ACCEPTED)
 
-    async def members(self, audience: Audience) -> AsyncIterator[str]:
-        for key in sorted(self.account.members(audience.ref)):
-            yield key
+    async def members_page(self, audience: Audience, cursor: str | None = None) -> Page:
+        """In the order of the keys: whoever comes or goes meanwhile moves nobody else to another page."""
+        await self._take_its_time()
+        self._refuse_if_locked()
+        held = sorted(key for key in self.account.members(audience.ref) if cursor is None or key > cursor)
+        some, names = held[: self.config.page], self.limits().listed_as
+        following = some[-1] if len(held) > len(some) else None
+        return Page([names.called(key) for key in some], following, len(self.account.members(audience.ref)))
+
+    async def count(self, audience: Audience) -> int:
+        self._refuse_if_locked()
+        return len(self.account.members(audience.ref))
 
     async def erase(self, people: Sequence[Person]) -> Result:
         for held in self.account.audiences.values():
@@ -206,6 +223,10 @@ class Sandbox(Connector[SandboxConfig]):
         if names & set(self.config.suppress):
             return Outcome(OutcomeKind.SUPPRESSED, "on the block list")
         return Outcome(OutcomeKind.REJECTED, "refused by the script") if names & set(self.config.reject) else None
+
+    async def _take_its_time(self) -> None:
+        if self.config.latency_ms:
+            await asyncio.sleep(self.config.latency_ms / 1000)
 
     def _refuse_if_locked(self) -> None:
         if self.config.locked:

@@ -47,6 +47,7 @@ class Tags(Page[Tag]):
 
 class Contacts(Page[Contact]):
     items: list[Contact] = Field(alias="members")
+    total_items: int | None = None
 
 
 class TagError(BaseModel):

@@ -14,6 +14,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from pydantic import BaseModel
+
 from hub.sdk import (
     Account,
     Audience,
@@ -28,11 +30,13 @@ from hub.sdk import (
     Response,
     Result,
 )
+from hub.sdk import Page as Listing
 
 from . import answers
 from .config import MailchimpConfig
 
 Item = TypeVar("Item")
+Shape = TypeVar("Shape", bound=BaseModel)
 
 PAGE = 1000
 IN_FLIGHT = 4
@@ -71,11 +75,14 @@ class Mailchimp(Connector[MailchimpConfig]):
             await self._tag(audience, (), [person for person in there if person.key in undescribed])
         return replace(tagged, outcomes={**tagged.outcomes, **undescribed})
 
-    async def members(self, audience: Audience) -> AsyncIterator[str]:
+    async def members_page(self, audience: Audience, cursor: str | None = None) -> Listing:
+        """Whatever their subscription says: who is tagged is in the audience."""
         everyone = {f"include_{status}": "true" for status in ("cleaned", "transactional", "unsubscribed")}
-        wanted = {"fields": "members.email_address", **everyone}
-        async for contact in self._pages(_tag_path(audience, "/members"), wanted, answers.Contacts):
-            yield contact.email_address.lower()
+        wanted = {"fields": "members.email_address,total_items", **everyone}
+        start = int(cursor or 0)
+        found = await self._page(_tag_path(audience, "/members"), start, wanted, answers.Contacts)
+        following = str(start + PAGE) if len(found.items) == PAGE else None
+        return Listing([contact.email_address.lower() for contact in found.items], following, found.total_items)
 
     async def erase(self, people: Sequence[Person]) -> Result:
         return Result(await self._each(people, self._erase))
@@ -146,12 +153,14 @@ class Mailchimp(Connector[MailchimpConfig]):
         self, path: str, params: Mapping[str, str], shape: type[answers.Page[Item]]
     ) -> AsyncIterator[Item]:
         for offset in itertools.count(0, PAGE):
-            response = await self._call("GET", path, params={**params, "count": PAGE, "offset": offset})
-            items = response.parse(shape).items
+            items = (await self._page(path, offset, params, shape)).items
             for item in items:
                 yield item
             if len(items) < PAGE:
                 return
+
+    async def _page(self, path: str, offset: int, params: Mapping[str, str], shape: type[Shape]) -> Shape:
+        return (await self._call("GET", path, params={**params, "count": PAGE, "offset": offset})).parse(shape)
 
     async def _call(self, method: str, path: str, **request: Any) -> Response:
         account = ("hub", self.config.api_key.get_secret_value())

@@ -6,6 +6,7 @@ The hub batches, normalises, checks consent, rate-limits, retries and records. A
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -112,14 +113,38 @@ class Result:
         return Result(outcomes, rest, self.job or other.job, invalid, self.retry_after or other.retry_after)
 
 
+class ListedAs(StrEnum):
+    """How a vendor names people when it is asked who is in an audience: by the key that they were sent under, or by a
+    hash of it in lower-case hex."""
+
+    KEY = "key"
+    MD5 = "md5"
+    SHA256 = "sha256"
+
+    def called(self, key: str) -> str:
+        """What the vendor calls the person of this key."""
+        return key if self is ListedAs.KEY else hashlib.new(self.value, key.encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of an audience's members, named as `Capabilities.listed_as` says; one may come twice. `next` leads to the
+    page after it, None from the last one. `total` is how many there are over all pages, where the vendor says so."""
+
+    members: Sequence[str]
+    next: str | None = None
+    total: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What the vendor certainly can do; no maybe-fields.
 
     `key` is the identifier that names a person there: `external_id`, or one of `KEYS`, such as `email`.
     `batch` is the most people in one call; `concurrency` the calls of `apply` in flight per destination.
-    `replace` takes a whole audience in one run, `read_back` lists it, `erase` deletes people, `feedback` reads the
-    vendor's unsubscribes, `jobs` answers later, `snapshot` wants everybody in every run.
+    `replace` takes a whole audience in one run, `erase` deletes people, `feedback` reads the vendor's unsubscribes,
+    `jobs` answers later, `snapshot` wants everybody in every run. `read_back` lists an audience, naming people by
+    `listed_as`; `counts` says how many are in it, where that is all there is to know.
     `job_deadline_s` is how long after it was submitted a job is asked after and may still take effect: beyond it, what
     became of the people in it counts as unknown.
     `limits` are what the vendor allows, per destination; the hub waits before a call rather than go beyond them.
@@ -132,6 +157,8 @@ class Capabilities:
     remove: bool = True
     replace: bool = False
     read_back: bool = False
+    listed_as: ListedAs = ListedAs.KEY
+    counts: bool = False
     erase: bool = False
     feedback: bool = False
     jobs: bool = False
@@ -189,9 +216,31 @@ class Connector(ABC, Generic[C]):
     async def remove(self, audience: Audience, people: Sequence[Person]) -> Result:
         raise TypeError(f"{type(self).__name__} must define remove or apply")
 
-    def members(self, audience: Audience) -> AsyncIterator[str]:
-        """Read back the vendor keys in the audience (`Capabilities.read_back`)."""
-        raise TypeError(f"{type(self).__name__} cannot read members back")
+    async def members_page(self, audience: Audience, cursor: str | None = None) -> Page:
+        """Read back part of the audience (`Capabilities.read_back`): the first page, or the one that a page before
+        called `next`. Each is one call, which changes nothing and may be repeated at any time, also by another process.
+
+        Override this, or `members` where the vendor tells everybody at once.
+        """
+        if type(self).members is Connector.members:
+            raise TypeError(f"{type(self).__name__} cannot read members back")
+        return Page([member async for member in self.members(audience)])
+
+    async def members(self, audience: Audience) -> AsyncIterator[str]:
+        """Everybody in the audience, page by page."""
+        if type(self).members_page is Connector.members_page:
+            raise TypeError(f"{type(self).__name__} cannot read members back")
+        cursor: str | None = None
+        while True:
+            page = await self.members_page(audience, cursor)
+            for member in page.members:
+                yield member
+            if (cursor := page.next) is None:
+                return
+
+    async def count(self, audience: Audience) -> int:
+        """How many people are in the audience (`Capabilities.counts`)."""
+        raise TypeError(f"{type(self).__name__} cannot count members")
 
     async def poll(self, audience: Audience, job: str, keys: Sequence[str]) -> Result:
         """What has become of an asynchronous job (`Capabilities.jobs`): a Result that names the job again while it

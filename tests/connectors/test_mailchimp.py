@@ -94,7 +94,8 @@ class FakeMailchimp(HttpVendor):
     def _list_members(self, tag: dict[str, Any], request: httpx.Request) -> httpx.Response:
         start, count = int(request.url.params["offset"]), int(request.url.params["count"])
         found = sorted(tag["members"])[start : start + count]
-        return httpx.Response(200, json={"members": [{"email_address": key.title()} for key in found]})
+        members = [{"email_address": key.title()} for key in found]
+        return httpx.Response(200, json={"members": members, "total_items": len(tag["members"])})
 
     def _batch(self, body: Any) -> httpx.Response:
         assert body["update_existing"] is True and all("status" not in member for member in body["members"])

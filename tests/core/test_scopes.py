@@ -24,7 +24,9 @@ def test_it_does_not_matter_in_which_order_they_were_asked_for(some: tuple[Scope
 
 
 def test_the_one_that_does_more_stays() -> None:
-    assert Scope.ALL.joined(Scope.REPEAT) is Scope.ALL and Scope.RETRY_REJECTED.joined(Scope.ALL) is Scope.RETRY_REJECTED
+    assert (
+        Scope.ALL.joined(Scope.REPEAT) is Scope.ALL and Scope.RETRY_REJECTED.joined(Scope.ALL) is Scope.RETRY_REJECTED
+    )
     assert Scope.FULL.joined(Scope.RETRY_REJECTED) is Scope.FULL and Scope.REPAIR.joined(Scope.AUDIT) is Scope.REPAIR
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from acme_audiences import Acme, AcmeConfig  # type: ignore[import-not-found]
-from pydantic import ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from hub.sdk import (
     Account,
@@ -22,6 +22,7 @@ from hub.sdk import (
     ConnectorError,
     Outcome,
     OutcomeKind,
+    Page,
     Person,
     RefusedError,
     Response,
@@ -151,6 +152,26 @@ class KnowsPeopleByTheirShoes(Acme):
     capabilities = Capabilities(key="shoe_size", batch=0)
 
 
+class Listed(BaseModel):
+    members: list[str]
+    count: int
+
+
+class ReadsBack(Acme):
+    """As it should be done; what breaks a promise of reading back differs in one thing."""
+
+    capabilities = replace(Acme.capabilities, batch=5000, read_back=True)
+
+    async def members_page(self, audience: Audience, cursor: str | None = None) -> Page:
+        start = int(cursor or 0)
+        found = await self._page(audience, start)
+        end = start + len(found.members)
+        return Page(found.members, str(end) if end < found.count else None, found.count)
+
+    async def _page(self, audience: Audience, start: int) -> Listed:
+        return (await self._call("GET", f"/lists/{audience.ref}?from={start}")).parse(Listed)
+
+
 @breaks("test_members_can_be_read_back")
 class ReadsNobodyBack(Acme):
     capabilities = replace(Acme.capabilities, read_back=True)
@@ -158,6 +179,35 @@ class ReadsNobodyBack(Acme):
     async def members(self, audience: Audience) -> AsyncIterator[str]:
         for key in ():
             yield key
+
+
+@breaks("test_everybody_is_read_back_however_many_pages_they_fill")
+class ReadsThreeHalves(ReadsBack):
+    async def members_page(self, audience: Audience, cursor: str | None = None) -> Page:
+        page = await super().members_page(audience, cursor)
+        return replace(page, next=None) if cursor else page
+
+
+@breaks("test_a_page_of_members_may_be_asked_for_again")
+class RemembersWhereItStopped(ReadsBack):
+    turns = itertools.count()
+
+    async def members_page(self, audience: Audience, cursor: str | None = None) -> Page:
+        return await super().members_page(audience, cursor and str(1000 * (1 + next(self.turns) % 2)))
+
+
+@breaks("test_reading_back_changes_nothing")
+class TidiesUp(ReadsBack):
+    async def _page(self, audience: Audience, start: int) -> Listed:
+        return (await self._call("GET", f"/lists/{audience.ref}?from={start}&tidy=1")).parse(Listed)
+
+
+@breaks("test_members_can_be_counted")
+class CountsOnePage(ReadsBack):
+    capabilities = replace(Acme.capabilities, counts=True)
+
+    async def count(self, audience: Audience) -> int:
+        return len((await self._page(audience, 1)).members)
 
 
 @breaks("test_erasing_leaves_nothing_and_may_be_repeated")
@@ -339,6 +389,15 @@ class TakesGarbageForAnEmptyList(Acme):
         answer = await self._call("GET", f"/lists/{audience.ref}")
         if answer.body.startswith(b'{"members"'):
             yield "ann"
+
+
+@breaks("test_garbage_counts_nobody")
+class TakesGarbageForNone(Acme):
+    capabilities = replace(Acme.capabilities, counts=True)
+
+    async def count(self, audience: Audience) -> int:
+        answer = await self._call("GET", f"/lists/{audience.ref}?from=0")
+        return 1 if answer.body.startswith(b'{"members"') else 0
 
 
 @breaks("test_no_error_shows_a_person_or_a_secret")

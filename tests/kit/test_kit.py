@@ -16,16 +16,27 @@ from test_acme_audiences import FakeAcme  # type: ignore[import-not-found]  # is
 PROMISES = [name for name, _ in inspect.getmembers(HttpConnectorContract) if name.startswith("test_")]
 
 
+PAGE = 1000
+
+
 class WakefulAcme(FakeAcme):  # type: ignore[misc]
-    """An Acme that subscribes whoever is sent with `wake`."""
+    """An Acme that subscribes whoever is sent with `wake`, and says who is on a list."""
 
     def answer(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "GET" and request.url.path.startswith("/lists/"):
+            return self._page(request)
         response = super().answer(request)
         if request.url.path.endswith("/add"):
             for row in json_body(request)["people"]:
                 if row.get("wake"):
                     self.subscriptions[row["email"]] = "subscribed"
         return response
+
+    def _page(self, request: httpx.Request) -> httpx.Response:
+        held, start = sorted(self.lists[request.url.path.removeprefix("/lists/")]), int(request.url.params["from"])
+        if request.url.params.get("tidy"):
+            self.lists[request.url.path.removeprefix("/lists/")] = set()
+        return httpx.Response(200, json={"members": held[start : start + PAGE], "count": len(held)})
 
 
 def contract_of(promise: str) -> HttpConnectorContract:

@@ -145,6 +145,15 @@ class HttpConnectorContract(ConnectorContract):
                     error = await error_of(partial(_read_back, stage, audience))
                 assert error is not None, f"200 with {garbage[:40]!r} passed for a list of members"
 
+    async def test_garbage_counts_nobody(self) -> None:
+        self._skip_without("counts")
+        async with self.staged() as stage:
+            audience = await stage.connector.ensure_audience(self.audience)
+            for garbage in self.garbage:
+                with stage.wire.answering(200, garbage):
+                    error = await error_of(partial(stage.connector.count, audience))
+                assert error is not None, f"200 with {garbage[:40]!r} passed for a number of members"
+
     async def test_no_error_shows_a_person_or_a_secret(self) -> None:
         for status in (200, 400, 401, 404, 409, 422, 429, 500, 503):
             async with self.staged() as stage:
