@@ -49,6 +49,17 @@ class ScriptedFailure(ConnectorConfig):
     retry_after: float | None = Field(None, ge=0, description="Seconds that a throttle asks to wait.")
 
 
+class ScriptedJobs(ConnectorConfig):
+    """How the jobs go with which calls are answered."""
+
+    faults: int = Field(0, ge=0, description="How many questions after a job are answered with a fault, at first.")
+    running: int = Field(1, ge=0, description="How many questions then find it still running.")
+    ends: Literal["done", "failed", "done_then_failed", "never"] = Field(
+        "done", description="What becomes of it; done_then_failed is told as done once, and nobody is in."
+    )
+    deadline_s: float = Field(60.0, gt=0, description="Seconds after which nobody asks any more.")
+
+
 class SandboxConfig(ConnectorConfig):
     account: str = Field("sandbox", min_length=1, description="The pretend account; who names the same one shares it.")
     identifier: Literal["external_id", "email", "phone", "device_id", "ad_id", "push_token", "user_id"] = Field(
@@ -57,6 +68,7 @@ class SandboxConfig(ConnectorConfig):
     reject: tuple[str, ...] = Field((), description="Ids or identifiers that are refused whenever they are added.")
     suppress: tuple[str, ...] = Field((), description="Ids or identifiers that the vendor has on its block list.")
     failures: tuple[ScriptedFailure, ...] = Field((), description="Calls that fail, and how.")
+    jobs: ScriptedJobs | None = Field(None, description="Whether calls are answered with jobs to ask after, and how.")
     locked: bool = Field(False, description="Whether every call is refused as if the password were wrong.")
     latency_ms: int = Field(0, ge=0, le=60_000, description="Milliseconds that every call takes.")
     batch: int = Field(1000, ge=1, le=100_000, description="The most people in one call.")
@@ -74,6 +86,15 @@ class SandboxConfig(ConnectorConfig):
 
 
 @dataclass(slots=True)
+class PretendJob:
+    """A call that is carried out when its job is done. `asked` counts the questions of this process."""
+
+    call: dict[str, Any]
+    asked: int = 0
+    done: bool = False
+
+
+@dataclass(slots=True)
 class PretendAccount:
     """What the vendor holds: audience → person → fields, and the latest calls it has seen; the journal has them all.
     `snapshots` are gathered by audience and run until they are swapped in."""
@@ -83,6 +104,7 @@ class PretendAccount:
     calls: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     started: int = 0
     journal: Path | None = None
+    jobs: dict[str, PretendJob] = field(default_factory=dict)
 
     def members(self, audience: str) -> set[str]:
         return set(self.audiences.get(audience, ()))
@@ -100,6 +122,8 @@ class PretendAccount:
 
     def carry_out(self, call: dict[str, Any]) -> None:
         self.calls.append(call)
+        if job := call.get("job"):
+            self.jobs.setdefault(job, PretendJob(call)).done = call["applied"]
         if call["applied"]:
             gathered = self.snapshots.get((call["audience"], call["run"]))
             held = self.audiences.setdefault(call["audience"], {}) if gathered is None else gathered
@@ -143,12 +167,15 @@ class Sandbox(Connector[SandboxConfig]):
     key = "sandbox"
     title = "Sandbox"
     channel = Channel.GENERIC
-    capabilities = Capabilities(read_back=True, counts=True, erase=True, replace=False, in_flight_s=5.0)
+    capabilities = Capabilities(read_back=True, counts=True, erase=True, replace=False, jobs=True, in_flight_s=5.0)
     Config = SandboxConfig
 
     def limits(self) -> Capabilities:
         config = self.config
         known = replace(self.capabilities, key=config.identifier, replace=config.replace)
+        if config.jobs:
+            known = replace(known, job_deadline_s=config.jobs.deadline_s)
+        known = replace(known, jobs=config.jobs is not None)
         lists = config.listing not in {"count", "nothing"}
         listing = {"read_back": lists, "counts": config.listing != "nothing"}
         names = ListedAs(config.listing) if lists else ListedAs.KEY
@@ -183,21 +210,43 @@ class Sandbox(Connector[SandboxConfig]):
         failure = next((scripted for scripted in self.config.failures if scripted.call == number), None)
         await self._take_its_time()
         self._refuse_if_locked()
-        refused = {person.key: outcome for person in batch.add if (outcome := self._refusal(person))}
-        applied = failure is None or failure.kind in {"unknown", "timeout_after_apply"}
+        refused = {person.key: why for person in batch.add if (why := self._refusal(person))}
+        job = f"job-{number}" if self.config.jobs and failure is None and len(batch) else None
+        applied = job is None and (failure is None or failure.kind in {"unknown", "timeout_after_apply"})
+        call = {
+            "call": number,
+            "run": batch.run,
+            "audience": audience.ref,
+            "applied": applied,
+            "add": {person.key: dict(person.fields) for person in batch.add if person.key not in refused},
+            "remove": [person.key for person in batch.remove],
+        }
         self.account.record(
-            {
-                "call": number,
-                "run": batch.run,
-                "audience": audience.ref,
-                "applied": applied,
-                "add": {person.key: dict(person.fields) for person in batch.add if person.key not in refused},
-                "remove": [person.key for person in batch.remove],
-            }
+            {**call, "job": job, "refused": {key: list(one) for key, one in refused.items()}} if job else call
         )
         if failure is not None and failure.kind != "unknown":
             raise _error(failure)
-        return Result(refused, OutcomeKind.UNKNOWN if failure else OutcomeKind.ACCEPTED)
+        if job:
+            return Result(job=job)
+        outcomes = {key: Outcome(*why) for key, why in refused.items()}
+        return Result(outcomes, OutcomeKind.UNKNOWN if failure else OutcomeKind.ACCEPTED)
+
+    async def poll(self, audience: Audience, job: str, keys: Sequence[str]) -> Result:
+        script, known = self.config.jobs or ScriptedJobs(), self.account.jobs.get(job)
+        self._refuse_if_locked()
+        if known is None or known.call["audience"] != audience.ref:
+            raise RefusedError("the pretend account has no such job")
+        known.asked += 1
+        if known.asked <= script.faults:
+            raise TransientError("fault by the script")
+        asked = known.asked - script.faults
+        if script.ends == "never" or asked <= script.running:
+            return Result(job=job)
+        if script.ends == "failed" or (script.ends == "done_then_failed" and asked > script.running + 1):
+            return Result({key: Outcome(OutcomeKind.RETRY, "failed by the script") for key in keys})
+        if script.ends == "done" and not known.done:
+            self.account.record({**known.call, "applied": True})
+        return Result({key: Outcome(OutcomeKind(kind), why) for key, (kind, why) in known.call["refused"].items()})
 
     async def members_page(self, audience: Audience, cursor: str | None = None) -> Page:
         """In the order of the keys: whoever comes or goes meanwhile moves nobody else to another page."""
@@ -218,11 +267,11 @@ class Sandbox(Connector[SandboxConfig]):
                 held.pop(person.key, None)
         return Result()
 
-    def _refusal(self, person: Person) -> Outcome | None:
+    def _refusal(self, person: Person) -> tuple[OutcomeKind, str] | None:
         names = {person.id, person.key}
         if names & set(self.config.suppress):
-            return Outcome(OutcomeKind.SUPPRESSED, "on the block list")
-        return Outcome(OutcomeKind.REJECTED, "refused by the script") if names & set(self.config.reject) else None
+            return OutcomeKind.SUPPRESSED, "on the block list"
+        return (OutcomeKind.REJECTED, "refused by the script") if names & set(self.config.reject) else None
 
     async def _take_its_time(self) -> None:
         if self.config.latency_ms:

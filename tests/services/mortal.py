@@ -1,6 +1,7 @@
 """A process whose children die on request: imports the hub once, then forks a child for every line it reads.
 
-A line is JSON: `folder`, `url`, what to `do` (`prepare` or `work`), and the `failpoint`, or `kill_after` seconds.
+A line is JSON: `folder`, `url`, what to `do` (`prepare` or `work`), and the `failpoint`, or `kill_after` seconds; to
+prepare, what else the `vendor` is configured with.
 The answer is the child's exit code. Forking happens before any store is opened, so children share nothing.
 """
 
@@ -32,11 +33,11 @@ PEOPLE, BATCH = 60, 2
 hub_worker.REST_S = 0.1
 
 
-async def prepare(settings: Settings) -> None:
+async def prepare(settings: Settings, **vendor: Any) -> None:
     await migrate(settings.database)
     async with open_hub(settings) as hub:
         shop = Shop(hub, hub.clock, "mortal")  # type: ignore[arg-type]
-        await shop.set_up(PEOPLE, batch=BATCH, concurrency=3, state_file="vendor.jsonl", latency_ms=2)
+        await shop.set_up(PEOPLE, batch=BATCH, concurrency=3, state_file="vendor.jsonl", latency_ms=2, **vendor)
         await runs.start(hub, shop.sync.key)
 
 
@@ -61,7 +62,7 @@ def live(asked: dict[str, Any]) -> None:
     )
     if after := asked.get("kill_after"):
         threading.Thread(target=lambda: (time.sleep(after), os.kill(os.getpid(), signal.SIGKILL)), daemon=True).start()
-    asyncio.run({"prepare": prepare, "work": work}[asked["do"]](settings))
+    asyncio.run(prepare(settings, **asked.get("vendor", {})) if asked["do"] == "prepare" else work(settings))
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import duckdb
 import pytest
 
 from hub.failpoints import NAMES
@@ -96,6 +97,30 @@ def test_a_process_killed_at_a_step_boundary_loses_nothing(
     assert mortals.live(folder, url, "work") == 0
     nothing_is_lost(folder)
     little_is_sent_twice(folder, deaths=1)
+
+
+def in_open_jobs(folder: Path) -> set[str]:
+    """Of whom the log says so, while nobody has the data plane."""
+    with duckdb.connect(str(folder / "hub.duckdb"), read_only=True) as plane:
+        return {key for (key,) in plane.execute("SELECT key FROM outcomes WHERE kind = 'submitted'").fetchall()}
+
+
+@pytest.mark.parametrize(
+    "trap", ["after_poll:kill:1", "after_poll:kill:9", "after_commit:kill:2", "before_settle:kill"]
+)
+def test_a_process_killed_while_jobs_are_open_sends_nobody_in_them_again(
+    mortals: Mortals, tmp_path: Path, trap: str
+) -> None:
+    folder, url = tmp_path, f"sqlite:///{tmp_path / 'hub.db'}"
+    assert mortals.live(folder, url, "prepare", vendor={"jobs": {"running": 2}}) == 0
+    assert mortals.live(folder, url, "work", failpoint=trap) == -signal.SIGKILL
+    noted = in_open_jobs(folder)
+    assert noted
+    assert mortals.live(folder, url, "work") == 0
+    nothing_is_lost(folder)
+    sent = Counter(key for call in journal(folder) if not call["applied"] for key in call["add"])
+    assert {sent[key] for key in noted} == {1}
+    assert sum(times - 1 for times in sent.values()) <= 8 * BATCH
 
 
 @pytest.mark.parametrize("name", ["after_send_before_commit", "before_settle"])

@@ -1,0 +1,164 @@
+"""A destination that answers with jobs: they are asked after until they end, also by the next process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from connectors.sandbox import PretendJob
+from hub.core.delivery.jobs import JOB_OVERDUE, JOB_UNCLEAR
+from hub.core.records import RunStatus
+from hub.services import runs
+from tests.services.shop import Shop, shop, until, working
+
+ENDLESS = 10**9
+
+
+@pytest.fixture
+async def open_shop(tmp_path: Path) -> AsyncIterator[Shop]:
+    async with shop(tmp_path) as found:
+        yield found
+
+
+def submissions(opened: Shop) -> Counter[str]:
+    """How often each person was sent; what a job carries out later is no sending."""
+    return Counter(
+        key for call in opened.account.calls if call.get("job") and not call["applied"] for key in call["add"]
+    )
+
+
+def states(opened: Shop) -> dict[str, str]:
+    return dict(opened.hub.engine.rows("SELECT key, state FROM delivered"))
+
+
+def words(opened: Shop, kind: str) -> set[str]:
+    return {why for (why,) in opened.hub.engine.rows("SELECT reason FROM outcomes WHERE kind = $k", {"k": kind})}
+
+
+def open_jobs(opened: Shop) -> list[PretendJob]:
+    return [job for job in opened.account.jobs.values() if not job.done]
+
+
+def finish_jobs(opened: Shop) -> None:
+    for job in open_jobs(opened):
+        job.asked = ENDLESS + 1
+
+
+async def submitted(opened: Shop, people: int) -> bool:
+    [(logged,)] = opened.hub.engine.rows("SELECT count(*) FROM outcomes WHERE kind = 'submitted'")
+    return bool(logged == people)
+
+
+async def test_a_job_is_asked_after_until_it_is_done_and_says_who_is_in(open_shop: Shop) -> None:
+    await open_shop.set_up(9, batch=4, reject=["p003"], jobs={"running": 3})
+    async with working(open_shop.hub):
+        run = await open_shop.send()
+    assert (run.status, run.counts.added, run.counts.rejected) == (RunStatus.PARTIAL, 8, 1)
+    assert len(open_shop.there) == 8 and "p003" not in open_shop.there
+    assert set(submissions(open_shop).values()) == {1}
+    assert set(states(open_shop).values()) == {"present", "rejected"}
+
+
+async def test_a_fault_when_asking_sends_nobody_again(open_shop: Shop) -> None:
+    await open_shop.set_up(4, jobs={"faults": 12, "running": 0})
+    async with working(open_shop.hub):
+        run = await open_shop.send()
+    assert run.status is RunStatus.SUCCEEDED and run.counts.added == 4
+    assert set(submissions(open_shop).values()) == {1}
+
+
+async def test_after_the_deadline_of_a_job_nobody_knows_what_became_of_its_people(open_shop: Shop) -> None:
+    await open_shop.set_up(3, jobs={"ends": "never", "deadline_s": 600})
+    async with working(open_shop.hub):
+        run = await runs.start(open_shop.hub, open_shop.sync.key)
+        await until(lambda: submitted(open_shop, 3))
+        open_shop.clock.pass_by(seconds=601)
+        ended = await open_shop.outcome_of(run)
+    assert (ended.status, ended.counts.pending) == (RunStatus.PARTIAL, 3) and ended.counts.balanced
+    assert words(open_shop, "unknown") == {JOB_OVERDUE}
+    assert set(states(open_shop).values()) == {"possible"}
+    assert set(submissions(open_shop).values()) == {1}
+
+
+async def test_a_job_that_is_done_and_then_has_failed_is_neither(open_shop: Shop) -> None:
+    await open_shop.set_up(3, jobs={"ends": "done_then_failed"})
+    async with working(open_shop.hub):
+        run = await open_shop.send()
+    assert (run.counts.added, run.counts.pending) == (0, 3)
+    assert words(open_shop, "unknown") == {JOB_UNCLEAR} and set(states(open_shop).values()) == {"possible"}
+
+
+async def test_of_a_job_that_failed_everybody_goes_with_the_next_run(open_shop: Shop) -> None:
+    await open_shop.set_up(3, jobs={"ends": "failed"})
+    async with working(open_shop.hub):
+        run = await open_shop.send()
+    assert (run.status, run.counts.pending) == (RunStatus.PARTIAL, 3) and not states(open_shop)
+
+
+async def test_a_stopped_worker_leaves_open_jobs_to_the_next_one_which_sends_nobody_again(open_shop: Shop) -> None:
+    await open_shop.set_up(6, batch=2, jobs={"running": ENDLESS, "deadline_s": 600})
+    async with working(open_shop.hub):
+        run = await runs.start(open_shop.hub, open_shop.sync.key)
+        await until(lambda: submitted(open_shop, 6))
+    left = await open_shop.hub.store.runs.find(run.id)
+    assert left and left.status is RunStatus.RUNNING and not open_shop.there
+    finish_jobs(open_shop)
+    async with working(open_shop.hub):
+        ended = await open_shop.outcome_of(run)
+    assert (ended.status, ended.counts.added) == (RunStatus.SUCCEEDED, 6)
+    assert set(submissions(open_shop).values()) == {1} and len(open_shop.there) == 6
+
+
+async def test_a_deadline_is_not_put_off_by_a_restart(open_shop: Shop) -> None:
+    await open_shop.set_up(2, jobs={"ends": "never", "deadline_s": 600})
+    async with working(open_shop.hub):
+        run = await runs.start(open_shop.hub, open_shop.sync.key)
+        await until(lambda: submitted(open_shop, 2))
+    open_shop.clock.pass_by(seconds=601)
+    async with working(open_shop.hub):
+        ended = await open_shop.outcome_of(run)
+    assert ended.counts.pending == 2 and words(open_shop, "unknown") == {JOB_OVERDUE}
+
+
+async def test_a_cancel_ends_the_run_and_leaves_its_jobs_people_possible_until_the_deadline(open_shop: Shop) -> None:
+    await open_shop.set_up(2, jobs={"running": ENDLESS, "deadline_s": 7200})
+    async with working(open_shop.hub):
+        run = await runs.start(open_shop.hub, open_shop.sync.key)
+        await until(lambda: submitted(open_shop, 2))
+        await runs.cancel(open_shop.hub, run.id)
+        ended = await open_shop.outcome_of(run)
+    assert ended.status is RunStatus.CANCELLED and ended.counts.pending == 2
+    deadline = (open_shop.clock.now().replace(tzinfo=None),)
+    kept = open_shop.hub.engine.rows("SELECT state, late_until FROM delivered")
+    assert {state for state, _ in kept} == {"possible"} and all((at - deadline[0]).seconds == 7200 for _, at in kept)
+
+
+async def test_whoever_withdraws_while_their_job_is_open_is_removed_at_once_and_again_when_it_has_ended(
+    open_shop: Shop,
+) -> None:
+    await open_shop.set_up(3, jobs={"running": ENDLESS, "deadline_s": 600})
+    async with working(open_shop.hub):
+        run = await runs.start(open_shop.hub, open_shop.sync.key)
+        await until(lambda: submitted(open_shop, 3))
+        await open_shop.withdraw("p001")
+        await until(lambda: removals(open_shop) == 1)
+        finish_jobs(open_shop)
+        await open_shop.outcome_of(run)
+        await until(lambda: idle(open_shop))
+        # Whichever of the two jobs was carried out last: once neither can take effect any more, all is well.
+        open_shop.clock.pass_by(seconds=601)
+        await until(lambda: removals(open_shop) >= 2)
+        await until(lambda: idle(open_shop))
+    assert open_shop.there == {"p000", "p002"}
+
+
+def removals(opened: Shop) -> int:
+    return sum(not call["applied"] and "p001" in call["remove"] for call in opened.account.calls)
+
+
+async def idle(opened: Shop) -> bool:
+    finish_jobs(opened)
+    return all(run.status.ended for run in await opened.hub.store.runs.page(10))
