@@ -27,7 +27,7 @@ META = (
     "INSERT INTO meta VALUES ('schema', '0'), ('catalogue', '0'), ('next_pid', '1'), ('next_seq', '1')",
 )
 
-OWNERS = ("catalogue", "profiles", "events", "evaluate", "consent", "plan", "outcomes", "settle", "fence")
+OWNERS = ("catalogue", "profiles", "events", "evaluate", "consent", "plan", "outcomes", "settle", "fence", "audit")
 
 # Statements that lead from version n to n + 1, oldest first; the DDL of the owners is always the newest version.
 UPGRADES: tuple[Sequence[str], ...] = (
@@ -46,6 +46,15 @@ UPGRADES: tuple[Sequence[str], ...] = (
     ("CREATE TABLE fences (run BIGINT NOT NULL, fence BIGINT NOT NULL)",),
     # Whoever was in a job of the vendor's counted as unknown.
     ("ALTER TABLE outcomes ADD COLUMN job VARCHAR", "ALTER TABLE outcomes ADD COLUMN late_until TIMESTAMP"),
+    # Nobody read back whom the vendors hold.
+    (
+        "CREATE TABLE sightings (sync BIGINT NOT NULL, run BIGINT NOT NULL, name VARCHAR NOT NULL)",
+        "CREATE TABLE audits (sync BIGINT NOT NULL, run BIGINT NOT NULL, began_at TIMESTAMP NOT NULL, "
+        "ended_at TIMESTAMP NOT NULL, members BIGINT NOT NULL, expected BIGINT NOT NULL, missing BIGINT, "
+        "strangers BIGINT, unwanted BIGINT, confirmed BIGINT, refuted BIGINT, unknown_to_us BIGINT, "
+        "steady BOOLEAN NOT NULL)",
+        "CREATE TABLE drift (sync BIGINT NOT NULL, run BIGINT NOT NULL, kind VARCHAR NOT NULL, pid BIGINT NOT NULL)",
+    ),
 )
 
 # The embedded engine finds its way by the extremes of each block of rows; a server needs to be told.
@@ -72,6 +81,8 @@ INDEXES = {
             ("outcomes", "pid", "pid"),
             ("taken", "place", 'run, "position"'),
             ("fences", "run", "run"),
+            ("sightings", "run", "run"),
+            ("drift", "kind", "run, kind, pid"),
             ("delivered", "key", "sync, audience, key"),
             ("delivered", "pid", "pid"),
         )

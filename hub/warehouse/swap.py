@@ -17,12 +17,17 @@ def leave_out(tx: Transaction, run: int, sync: int, audience: str, now: datetime
     """Take everybody who was not in the run's snapshot for gone, or for possibly there where nobody knows whether the
     vendor has taken it, and where something unanswered may still land."""
     tx.execute(_LEFT_OUT, {"run": run, "sync": sync, "audience": audience})
-    whose = {"sync": sync, "audience": audience}
     if swap is Swap.MADE:
-        tx.execute(_UNTAKEN, {**whose, "now": now})
-        tx.execute(_GONE, {**whose, "now": now})
-    tx.execute(_DOUBTED, whose)
+        let_go(tx, sync, audience, now)
+    tx.execute(_DOUBTED, {"sync": sync, "audience": audience})
     tx.execute("DROP TABLE left_out")
+
+
+def let_go(tx: Transaction, sync: int, audience: str, now: datetime) -> None:
+    """Take those in the table `left_out` for gone about whom nothing may land any more."""
+    known = {"sync": sync, "audience": audience, "now": now}
+    tx.execute(_UNTAKEN, known)
+    tx.execute(_GONE, known)
 
 
 _LEFT_OUT = f"""
