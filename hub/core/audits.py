@@ -19,9 +19,9 @@ class DriftKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """`members` are at the vendor, `expected` acknowledged in the ledger. Missing people are acknowledged and not on the
-    list; strangers are on it though the ledger knows nothing of it, and `unwanted` are those of them who should not be;
-    `unknown_to_us` are on it and nobody we know. Whoever was possibly there is confirmed or refuted.
+    """`members` are at the vendor, `expected` acknowledged in the ledger. Missing people are acknowledged and not on
+    the list; strangers are on it though the ledger knows nothing of it, and `unwanted` are those of them who should not
+    be; `unknown_to_us` are on it and nobody we know. Whoever was possibly there is confirmed or refuted.
 
     Where the vendor only counts, all but the first two are None. `steady`: the list was one and the same from its
     beginning to its end; nobody is refuted by another."""

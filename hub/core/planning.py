@@ -130,7 +130,8 @@ class PlanSummary:
     """A plan in numbers. `rejected` are members whom the vendor refused before with the very payload they have now,
     and whose rest is not over;
     `leavers` are all planned removes, of which `moved` lose an old key while the person stays, `withdrawn` may no
-    longer be sent, and `swept` are not believed to be there. `delivered_before` counts the keys that may be at the vendor."""
+    longer be sent, and `swept` are not believed to be there. `delivered_before` counts the keys that may be at the
+    vendor."""
 
     members: int = 0
     unchanged: int = 0

@@ -78,7 +78,7 @@ def compare(engine: Engine, request: PlanRequest, listing: Listing, now: datetim
         if found := audit_of(tx, request.run):
             return found
         _lay_out(tx, request, listing)
-        counts = _count(tx, request)
+        counts = _count(tx)
         audit = Audit(request.run, listing.began, now, **counts, steady=listing.steady)
         _correct(tx, request, now)
         audit = replace(audit, unwanted=_write_down(tx, request))
@@ -148,7 +148,7 @@ def _lay_out(tx: Transaction, request: PlanRequest, listing: Listing) -> None:
     tx.execute(_OURS.format(people=people, name=name), {"salt": listing.salt, **kind})
 
 
-def _count(tx: Transaction, request: PlanRequest) -> dict[str, int]:
+def _count(tx: Transaction) -> dict[str, int]:
     found = dict(tx.rows("SELECT found, count(*) FROM compared GROUP BY found"))
     [(members, expected, unlisted, ours)] = tx.rows(
         "SELECT (SELECT count(*) FROM seen), (SELECT count(*) FROM compared WHERE acknowledged), "

@@ -181,8 +181,8 @@ def write(engine: Any, key: str, one: Held, reason: str | None, at: datetime) ->
 
 
 _WRITE = (
-    'INSERT INTO delivered (sync, audience, key, pid, external_id, fingerprint, refused, state, reason, attempts, "at", '
-    "run, late_until, again) VALUES "
+    "INSERT INTO delivered (sync, audience, key, pid, external_id, fingerprint, refused, state, reason, attempts, "
+    '"at", run, late_until, again) VALUES '
     "(1, 'vip', $key, $pid, $id, $print, $refused, $state, $reason, 0, $at, 1, $until, $again)"
 )
 

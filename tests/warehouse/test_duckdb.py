@@ -106,8 +106,8 @@ def test_whoever_an_older_file_holds_as_refused_is_tried_again_from_an_hour_afte
     with engine.write() as tx:
         tx.execute("ALTER TABLE delivered DROP COLUMN retry_at")
         tx.execute("ALTER TABLE plan DROP COLUMN fingerprint")
-        tx.execute("DROP TABLE taken")
-        tx.execute("DROP TABLE fences")
+        for table in ("taken", "fences", "sightings", "audits", "drift"):
+            tx.execute(f"DROP TABLE {table}")
         for column in ("job", "late_until"):
             tx.execute(f"ALTER TABLE outcomes DROP COLUMN {column}")
         for key, refused in (("a", "x"), ("b", None)):
