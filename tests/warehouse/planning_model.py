@@ -67,9 +67,7 @@ Ledger = dict[str, Held]
 Row = tuple[int, str | None, str, str | None]
 
 
-def plan(
-    world: World, held: Ledger, request: PlanRequest, told_before: dict[str, int] | None = None
-) -> Counter[Row]:
+def plan(world: World, held: Ledger, request: PlanRequest, told_before: dict[str, int] | None = None) -> Counter[Row]:
     """(pid, key, op, reason) of everybody, those unchanged included. `told_before`: whom, by key, the vendor was told
     about not long ago."""
     if request.scope is Scope.FULL:
