@@ -18,7 +18,7 @@ from hub.core.delivery.rows import Row, Rows
 from hub.core.delivery.verdicts import Attempt
 from hub.core.planning import Fate
 from hub.sdk.contract import OutcomeKind, Result
-from tests.simulation import bugs_in_settling  # noqa: F401 - plants its own
+from tests.simulation import bugs_in_jobs, bugs_in_settling  # noqa: F401 - plant their own
 from tests.simulation.course import KeysInFlight
 from tests.simulation.planting import BUGS, planted
 from tests.simulation.rim import Hub

@@ -86,10 +86,24 @@ def not_one_fate(hub: Hub) -> Iterator[str]:
             if line.fate.final:
                 done.add(line.row.position)
         told = {line.row.position for line in run.lines}
+        for position, fate in run.latest().items() if run.ended else ():
+            if fate is Fate.SUBMITTED:
+                yield f"L5: nobody asked what became of the job with {run.rows[position - 1].key} in run {run.number}"
         completed = run.finish is not None and run.finish.ended is Ended.COMPLETED
         for row in run.rows if completed else ():
             if row.position not in told:
                 yield f"L5: nothing is known of {row.key} although run {run.number} completed"
+
+
+def sent_again(hub: Hub) -> Iterator[str]:
+    """Whoever the hub knows to be in a job is not sent once more in that run, whatever becomes of it."""
+    requests = _by_run_and_key(hub.vendor)
+    for run in hub.runs:
+        for line in run.lines:
+            if line.fate is Fate.SUBMITTED and any(
+                request.at > line.at for request in requests[run.number, line.row.key]
+            ):
+                yield f"{line.row.key} was sent again in run {run.number}, although in a job since {line.at:.2f}"
 
 
 def made_up(hub: Hub) -> Iterator[str]:
@@ -105,7 +119,8 @@ def made_up(hub: Hub) -> Iterator[str]:
 
 
 def _told(request: Request, line: Line, word: Word) -> bool:
-    return request.answered and (request.ended or 0.0) <= line.at and request.words.get(line.row.key) is word
+    known = max(request.ended or 0.0, request.told)
+    return request.answered and known <= line.at and request.words.get(line.row.key) is word
 
 
 def forgotten(hub: Hub) -> Iterator[str]:
@@ -203,6 +218,7 @@ CHECKS: tuple[Callable[[Hub], Iterator[str]], ...] = (
     sent_without_consent,
     two_in_flight,
     not_one_fate,
+    sent_again,
     made_up,
     forgotten,
     unfinished,

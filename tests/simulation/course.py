@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from hub.core.delivery.jobs import Followed
 from hub.core.delivery.machine import Delivery
 from hub.core.delivery.messages import (
     Answer,
@@ -19,6 +20,9 @@ from hub.core.delivery.messages import (
     Finish,
     Gate,
     Gated,
+    OpenJob,
+    Poll,
+    Polled,
     Read,
     Send,
     Verdict,
@@ -45,6 +49,7 @@ class Line(NamedTuple):
     attempt: int
     fate: Fate
     at: float
+    job: OpenJob | None = None
 
 
 @dataclass
@@ -63,6 +68,19 @@ class Run:
 
     def latest(self) -> dict[int, Fate]:
         return {line.row.position: line.fate for line in self.lines}
+
+    def over(self) -> set[int]:
+        """The positions that are not to be sent again: with a final word, or with one about a job."""
+        last = {line.row.position: line for line in self.lines}
+        return {position for position, line in last.items() if line.fate.final or line.job}
+
+    def open_jobs(self) -> list[Followed]:
+        found: dict[tuple[int, OpenJob], list[Row]] = {}
+        latest = self.latest()
+        for line in self.lines:
+            if line.job and line.fate is Fate.SUBMITTED and latest[line.row.position] is Fate.SUBMITTED:
+                found.setdefault((line.attempt, line.job), []).append(line.row)
+        return [Followed(tuple(rows), attempt, 0, job) for (attempt, job), rows in found.items()]
 
 
 class KeysInFlight:
@@ -89,10 +107,10 @@ class KeysInFlight:
 class Course:
     """One process's part in the delivery of a run."""
 
-    def __init__(self, hub: Hub, run: Run, attempts_before: int) -> None:
+    def __init__(self, hub: Hub, run: Run, attempts_before: int, jobs: list[Followed]) -> None:
         self._hub = hub
         self._run = run
-        self._machine = Delivery(hub.limits, hub.delay, attempts_before)
+        self._machine = Delivery(hub.limits, hub.delay, attempts_before, hub.pause, jobs)
         self._readings: dict[int, Reading] = {}
         self._held: dict[int, frozenset[str]] = {}
         self._over = False
@@ -122,6 +140,9 @@ class Course:
                     self._hub.keys.take(keys, partial(self._gate, command, keys, self._hub.process))
                 case Send():
                     self._send(command)
+                case Poll():
+                    left = (command.job.until - self._hub.clock.wall()).total_seconds()
+                    self._hub.soon(min(command.seconds, left), partial(self._poll, command))
                 case Wait(batch, attempt, seconds):
                     assert seconds >= 0
                     self._tell_after(seconds, Woken(batch, attempt))
@@ -132,7 +153,7 @@ class Course:
                     self._hub.finished(self._run, command)
 
     def _read(self, command: Read) -> None:
-        done = {position for position, fate in self._run.latest().items() if fate.final}
+        done = self._run.over()
         last = min(command.after + command.limit, len(self._run.rows))
         rows = [row for row in self._run.rows[command.after : last] if row.position not in done]
         reading = self._reading(rows, last)
@@ -181,11 +202,21 @@ class Course:
         self._hub.heard(request)
         self._at_once -= 1
         self._release(command.batch)
-        self.tell(Answered(command.batch, command.attempt, answer))
+        self.tell(Answered(command.batch, command.attempt, answer, self._hub.asked_after_until()))
         if self._hub.random.random() < 0.1:
             # Whatever comes in once more, or far too late, is news to nobody.
             late = self._hub.random.choice([answer, Result()])
             self._tell_after(self._hub.random.uniform(0, 30), Answered(command.batch, command.attempt, late))
+
+    def _poll(self, command: Poll) -> None:
+        if self._over:
+            return
+        answer = self._hub.ask_after(command.job, [row.key for row in command.rows])
+        about = (command.batch, command.attempt, command.poll)
+        late = self._hub.clock.wall() >= command.job.until
+        self._tell_after(self._hub.random.choice([0.01, 3.0]), Polled(*about, answer, late))
+        if self._hub.random.random() < 0.1:
+            self._tell_after(self._hub.random.uniform(3.1, 30), Polled(*about, Result()))
 
     def _release(self, batch: int) -> None:
         if keys := self._held.pop(batch, None):
@@ -194,7 +225,8 @@ class Course:
     def _commit(self, verdicts: tuple[Verdict, ...]) -> None:
         """A crash may come between the durable log and the word that it is."""
         self._hub.append(
-            self._run, [(row, verdict.attempt, verdict.fate) for verdict in verdicts for row in verdict.rows]
+            self._run,
+            [(row, verdict.attempt, verdict.fate, verdict.job) for verdict in verdicts for row in verdict.rows],
         )
         self._tell_after(self._hub.random.choice([0.0, 0.01, 0.2]), Committed())
 

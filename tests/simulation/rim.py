@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from random import Random
 
-from hub.core.delivery.messages import Answer, CancelRequested, DrainRequested, Ended, Finish, Limits
+from hub.core.delivery.jobs import Followed
+from hub.core.delivery.messages import Answer, CancelRequested, DrainRequested, Ended, Finish, Limits, OpenJob
 from hub.core.delivery.rows import Row
 from hub.core.planning import Fate, Op, PlanRequest, Scope
 from hub.core.records import Lens, SyncMode
+from hub.sdk.contract import Result
 from tests.simulation.course import Course, KeysInFlight, Line, Run
+from tests.simulation.job_vendor import Jobs
 from tests.simulation.town import PURPOSE, Timeline, Town
-from tests.simulation.vendors import IN_FLIGHT_S, Request, Said, Vendor
+from tests.simulation.vendors import IN_FLIGHT_S, JOB_S, Request, Said, Vendor
 from tests.warehouse import planning_model as model
 
 WHOLE = frozenset({Scope.ALL, Scope.RETRY_REJECTED})
@@ -74,6 +77,12 @@ class Hub:
         if failures >= self._attempts:
             return None
         return (retry_after or 0.0) + self.random.uniform(0, 2.0**failures)
+
+    def pause(self, polls: int, retry_after: float | None) -> float:
+        return (retry_after or 0.0) + self.random.uniform(0, min(60.0, 2.0 ** min(polls, 10)))
+
+    def asked_after_until(self) -> datetime | None:
+        return self.clock.wall() + timedelta(seconds=JOB_S) if self.vendor.follows else None
 
     def request(self, scope: Scope) -> PlanRequest:
         now = self.clock.wall()
@@ -160,10 +169,10 @@ class Hub:
         told.sort(key=lambda row: (row[3] != "withdrawn", row[0], str(row[1])))
         run.rows = tuple(Row(n, row[0], str(row[1]), Op(row[2])) for n, row in enumerate(told, 1))
         self.note("run", run.number, run.scope, "planned", told)
-        self.soon(self.random.uniform(0, 1), partial(self._deliver, run, 0))
+        self.soon(self.random.uniform(0, 1), partial(self._deliver, run, 0, []))
 
-    def _deliver(self, run: Run, attempts_before: int) -> None:
-        course = Course(self, run, attempts_before)
+    def _deliver(self, run: Run, attempts_before: int, jobs: list[Followed]) -> None:
+        course = Course(self, run, attempts_before, jobs)
         self.courses[run.scope is Scope.WITHDRAWN] = course
         self.all_courses.append(course)
         course.start()
@@ -173,6 +182,8 @@ class Hub:
         request = Request(run.number, self.clock.now, said, reaction.arrived, words=reaction.words)
         self.vendor.requests.append(request)
         self.open.append(request)
+        if isinstance(self.vendor, Jobs) and isinstance(reaction.answer, Result) and self.vendor.follows:
+            self.vendor.submitted(reaction.answer, request)
         for seconds, one in reaction.effects:
             self.timeline.later(seconds, partial(self._take_effect, one))
         return request, reaction.seconds, reaction.answer
@@ -181,12 +192,18 @@ class Hub:
         self.note("at the vendor:", one)
         self.vendor.apply(one)
 
+    def ask_after(self, job: OpenJob, keys: list[str]) -> Answer:
+        assert isinstance(self.vendor, Jobs)
+        answer = self.vendor.poll(job.id, keys, self.clock.now)
+        self.note(job.id, "is asked after:", answer)
+        return answer
+
     def heard(self, request: Request) -> None:
         self.open.remove(request)
         request.ended, request.answered = self.clock.now, True
 
-    def append(self, run: Run, lines: list[tuple[Row, int, Fate]]) -> None:
-        run.lines += [Line(row, attempt, fate, self.clock.now) for row, attempt, fate in lines]
+    def append(self, run: Run, lines: list[tuple[Row, int, Fate, OpenJob | None]]) -> None:
+        run.lines += [Line(row, attempt, fate, self.clock.now, job) for row, attempt, fate, job in lines]
 
     def finished(self, run: Run, finish: Finish) -> None:
         self.note("run", run.number, finish)
@@ -214,9 +231,13 @@ class Hub:
     def _fold(self, run: Run) -> None:
         """What the run has reached so far, each line once."""
         lines, run.folded = run.lines[run.folded :], len(run.lines)
+        last = {line.row.position: line for line in lines}
         for line in lines:
-            payload = line.row.fingerprint if line.row.op.adds else None
-            told = model.Told(line.row, line.fate, self.clock.wall(line.at), payload)
+            # What has become of a job is the word on it, unless it was not known when it was folded.
+            if line.fate is Fate.SUBMITTED and last[line.row.position] is not line:
+                continue
+            payload, until = line.row.fingerprint if line.row.op.adds else None, line.job and line.job.until
+            told = model.Told(line.row, line.fate, self.clock.wall(line.at), payload, until)
             model.fold(self.held, told, self.clock.wall(), timedelta(seconds=IN_FLIGHT_S))
 
     def _after(self, run: Run) -> None:
@@ -276,8 +297,8 @@ class Hub:
             self._settle(run)
         else:
             before = max((line.attempt for line in run.lines), default=0)
-            self.append(run, [(row, before, Fate.UNKNOWN) for row in self.doubtful(run)])
-            self._deliver(run, before)
+            self.append(run, [(row, before, Fate.UNKNOWN, None) for row in self.doubtful(run)])
+            self._deliver(run, before, run.open_jobs())
 
     def doubtful(self, run: Run) -> list[Row]:
         """Whom the process that died may have reached: rows are begun in order, only so many of them unlogged."""
@@ -285,7 +306,7 @@ class Hub:
         unlogged = [row.position for row in run.rows if row.position not in latest]
         most = self.limits.people_in_doubt
         horizon = unlogged[most - 1] if len(unlogged) >= most else len(run.rows)
-        done = {position for position, fate in latest.items() if fate.final}
+        done = run.over()
         return [row for row in run.rows if row.position <= horizon and row.position not in done]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
@@ -10,9 +11,10 @@ from random import Random
 from hub.core.delivery.messages import Limits
 from hub.core.planning import Scope
 from hub.core.records import SyncMode
+from tests.simulation.job_vendor import KINDS
 from tests.simulation.rim import CALM_ROUNDS, Hub
 from tests.simulation.town import Timeline, Town
-from tests.simulation.vendors import BAD_LTV, FAULTS, KINDS, Vendor
+from tests.simulation.vendors import BAD_LTV, FAULTS, Vendor
 
 # In how much of it things happen; some schedules are all haste, in others the deadlines of unanswered requests pass.
 LENGTHS_S = (60.0, 300.0, 2400.0)
@@ -53,7 +55,9 @@ def _hub(random: Random, timeline: Timeline) -> Hub:
             town.flap(pid)
     limits = Limits(random.randint(1, 4), random.randint(1, 3), random.randint(2, 8), chunk=random.randint(4, 8))
     mode = SyncMode.REPLACE if random.random() < 0.1 else SyncMode.MIRROR
-    return Hub(random, timeline, town, _vendor(random, town), limits, random.randint(2, 5), mode)
+    vendor = _vendor(random, town)
+    limits = replace(limits, jobs=2, apart=vendor.follows)
+    return Hub(random, timeline, town, vendor, limits, random.randint(2, 5), mode)
 
 
 def _vendor(random: Random, town: Town) -> Vendor:

@@ -6,9 +6,9 @@ import pytest
 
 from tests.searching import LONGER
 from tests.simulation.bugs import BUGS
+from tests.simulation.job_vendor import KINDS
 from tests.simulation.schedule import simulate
 from tests.simulation.search import first_failure, wrong_with
-from tests.simulation.vendors import KINDS
 
 SCHEDULES = 2000 * LONGER
 PARTS = 8

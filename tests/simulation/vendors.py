@@ -19,6 +19,9 @@ from hub.sdk.errors import AuthError, RefusedError, TransientError
 IN_FLIGHT_S = 900.0
 """As the connector declares it. The vendor keeps to less, by more than the hub's clock may be off."""
 LATEST_S = 700.0
+JOB_S = 1500.0
+"""How long the hub asks after a job; what it does is done by then, again by more than the clock may be off."""
+JOB_LATEST_S = 1300.0
 BAD_LTV = 9.5
 
 FAULTS = ("lost_answer", "late", "lost_request", "unsent", "throttled", "auth", "broken", "refused")
@@ -41,7 +44,8 @@ class Word(Enum):
 
 @dataclass
 class Request:
-    """`arrived`: it may have had an effect, as far as the hub can know. `ended`: the hub no longer waits for it."""
+    """`arrived`: it may have had an effect, as far as the hub can know. `ended`: the hub no longer waits for it.
+    `told`: when the words of a job became certain."""
 
     run: int
     at: float
@@ -50,6 +54,7 @@ class Request:
     ended: float | None = None
     answered: bool = False
     words: Mapping[str, Word] = field(default_factory=dict)
+    told: float = 0.0
 
 
 class Reaction(NamedTuple):
@@ -66,6 +71,7 @@ class Vendor:
     """Takes everybody who is not bad, says so, and says who was there before."""
 
     names_everybody = True
+    follows = False
 
     def __init__(self, random: Random, moods: Mapping[str, int], poison: frozenset[str]) -> None:
         self.random = random
@@ -185,15 +191,6 @@ _OUTCOMES = {
 }
 
 
-class Jobs(Vendor):
-    """Under load it takes a batch for later and says only that: the effects come in any order, or not at all."""
-
-    def answer(self, said: tuple[Said, ...], seconds: float) -> Reaction:
-        if not self.sometimes(0.3):
-            return super().answer(said, seconds)
-        return Reaction(Result(job="job 7"), seconds, self.soon(self.takes(said), LATEST_S), {})
-
-
 class CountOnly(Vendor):
     """Says how many rows were bad, and never which."""
 
@@ -205,6 +202,3 @@ class CountOnly(Vendor):
         if len(taken) == len(said):
             return Reaction(Result(), seconds, effects, {one.key: Word.TAKEN for one in said})
         return Reaction(Result({}, OutcomeKind.UNKNOWN, invalid=len(said) - len(taken)), seconds, effects, {})
-
-
-KINDS: tuple[type[Vendor], ...] = (Vendor, AllOrNothing, Partial, Jobs, CountOnly)

@@ -173,7 +173,7 @@ def fold(held: Ledger, told: Told, now: datetime, in_flight: timedelta) -> None:
     if after is not None and (after.state != "absent" or after.late_until):
         held[told.row.key] = after
     elif after is not None:
-        del held[told.row.key]
+        held.pop(told.row.key, None)
 
 
 def _after(was: Held, told: Told, now: datetime, in_flight: timedelta, *, known: bool) -> Held | None:
