@@ -169,7 +169,7 @@ told AS (
   SELECT p.key, p.pid, p.external_id, o.kind, nullif(o.reason, '') AS reason, o."at",
     CASE WHEN p.op = 'remove' THEN 'remove' ELSE 'add' END AS op, u.seq IS NOT NULL AS doubted,
     o.fingerprint, u.fingerprint AS doubted_fingerprint, f.mixed,
-    CASE WHEN u.doubt_until > $now THEN u.doubt_until END AS doubt_until
+    CASE WHEN u.doubt_until > o."at" THEN u.doubt_until END AS doubt_until
   FROM fresh f JOIN words o ON o.seq = f.seq AND o."position" = f."position"
   JOIN plan p ON p.run = $run AND p."position" = f."position"
   LEFT JOIN (SELECT seq, fingerprint, greatest("at" + CAST($in_flight AS INTERVAL), late_until) AS doubt_until
@@ -194,7 +194,8 @@ INSERT INTO delivered (sync, audience, key, pid, external_id, fingerprint, state
 SELECT $sync, $audience, key, pid, external_id, fingerprint, 'present', 0, "at", $run FROM wanted
 """
 
-# `d` is what was known before. Only a DONE add is there for sure; a DOUBTED one may be, whatever came after it.
+# `d` is what was known before. Only a DONE add is there for sure; a DOUBTED one may be, whatever came after it. What
+# may land late is held against the instant of the word, not of the settling: it may have landed in between.
 _FOLD = f"""
 INSERT INTO {{into}}
 {{told}}held AS (SELECT * FROM delivered WHERE sync = $sync AND audience = $audience),
@@ -202,8 +203,8 @@ events AS (
   SELECT t.*, d.key IS NOT NULL AS known, d.fingerprint AS had, d.refused AS had_refused, d.retry_at AS had_retry_at,
     d.state AS was,
     coalesce(d.attempts, 0) AS attempts, d.again AS was_again,
-    CASE WHEN d.late_until > $now THEN d.late_until END AS held_until,
-    CASE WHEN d.late_until > $now THEN d.late_op END AS held_op,
+    CASE WHEN d.late_until > t."at" THEN d.late_until END AS held_until,
+    CASE WHEN d.late_until > t."at" THEN d.late_op END AS held_op,
     CASE WHEN t.kind IN ('accepted', 'noop') THEN CASE WHEN t.op = 'add' THEN 'reached' ELSE 'gone' END
       WHEN t.doubted THEN 'doubted' WHEN t.kind IN ('rejected', 'suppressed') THEN 'refused' END AS event
   FROM told t LEFT JOIN held d ON d.key = t.key),
@@ -219,7 +220,7 @@ judged AS (
         THEN 'add'
       WHEN event = 'gone' AND held_op <> 'remove' THEN 'remove'
       WHEN event = 'refused' AND held_op IS NOT NULL THEN was_again END AS repeat
-  FROM events WHERE event IS NOT NULL AND (op = 'add' OR known OR doubt_until IS NOT NULL))
+  FROM events WHERE event IS NOT NULL AND (op = 'add' OR known OR doubt_until > $now))
 SELECT $sync, $audience, key, pid, external_id,
   CASE WHEN event = 'reached' THEN fingerprint WHEN event = 'gone' THEN CASE WHEN repeat IS NOT NULL THEN had END
     WHEN event = 'doubted' AND op = 'add' THEN doubted_fingerprint ELSE had END,
@@ -232,7 +233,8 @@ SELECT $sync, $audience, key, pid, external_id,
   CASE WHEN event IN ('doubted', 'refused') THEN reason END,
   CASE WHEN op = 'add' AND kind = 'rejected' THEN attempts + 1 WHEN event IN ('doubted', 'refused') THEN attempts
     ELSE 0 END,
-  "at", $run, until, CASE WHEN until IS NOT NULL THEN late END, repeat,
+  "at", $run, CASE WHEN until > $now OR repeat IS NOT NULL THEN until END,
+  CASE WHEN until > $now OR repeat IS NOT NULL THEN late END, repeat,
   CASE WHEN op = 'add' AND kind = 'rejected' THEN CASE attempts {_RETRY_AT} END
     WHEN event = 'refused' OR op = 'remove' THEN had_retry_at END
 FROM judged

@@ -238,7 +238,8 @@ class Hub:
                 continue
             payload, until = line.row.fingerprint if line.row.op.adds else None, line.job and line.job.until
             told = model.Told(line.row, line.fate, self.clock.wall(line.at), payload, until)
-            model.fold(self.held, told, self.clock.wall(), timedelta(seconds=IN_FLIGHT_S))
+            model.fold(self.held, told, timedelta(seconds=IN_FLIGHT_S))
+        model.tidy(self.held, [line.row.key for line in lines], self.clock.wall())
 
     def _after(self, run: Run) -> None:
         self.sweep()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import md5
@@ -161,22 +162,32 @@ class Told(NamedTuple):
     until: datetime | None = None
 
 
-def fold(held: Ledger, told: Told, now: datetime, in_flight: timedelta) -> None:
-    """Take one line of the outcome log into the ledger, in place."""
+def fold(held: Ledger, told: Told, in_flight: timedelta) -> None:
+    """Take one line of the outcome log into the ledger, in place; once all are in, `tidy`."""
     before = held.get(told.row.key)
     if before is None and not told.row.op.adds and told.fate not in {Fate.UNKNOWN, Fate.SUBMITTED}:
         return
     was = before or Held(told.row.pid, "rejected" if told.row.op.adds else "absent")
-    if was.late_until is None or was.late_until <= now:
+    if was.late_until is None or was.late_until <= told.at:
         was = replace(was, late_until=None, late_op=None, again=None)
-    after = _after(was, told, now, in_flight, known=before is not None)
+    after = _after(was, told, in_flight, known=before is not None)
     if after is not None and (after.state != "absent" or after.late_until):
         held[told.row.key] = after
     elif after is not None:
         held.pop(told.row.key, None)
 
 
-def _after(was: Held, told: Told, now: datetime, in_flight: timedelta, *, known: bool) -> Held | None:
+def tidy(held: Ledger, keys: Iterable[str], now: datetime) -> None:
+    """Of those about whom something was folded, forget what can no longer land, unless something follows from it."""
+    for key in set(keys) & held.keys():
+        one = held[key]
+        if one.late_until and one.late_until <= now and one.again is None:
+            held[key] = replace(one, late_until=None, late_op=None)
+            if one.state == "absent":
+                del held[key]
+
+
+def _after(was: Held, told: Told, in_flight: timedelta, *, known: bool) -> Held | None:
     """None where nothing changes."""
     adds, payload = told.row.op.adds, told.payload
     op = "add" if adds else "remove"
@@ -193,9 +204,8 @@ def _after(was: Held, told: Told, now: datetime, in_flight: timedelta, *, known:
         case Fate.UNKNOWN | Fate.SUBMITTED:
             late_until, late_op = was.late_until, was.late_op
             lands = max(told.at + in_flight, told.until or told.at)
-            if lands > now:
-                late_until = max(late_until or told.at, lands)
-                late_op = op if late_op in {None, op} else "any"
+            late_until = max(late_until or told.at, lands)
+            late_op = op if late_op in {None, op} else "any"
             again = "add" if adds and stale else None
             state = was.state if not adds and was.fingerprint is None else "possible"
             changed = replace(was, state=state, late_until=late_until, late_op=late_op, again=again)

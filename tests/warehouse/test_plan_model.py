@@ -71,6 +71,8 @@ rounds = st.fixed_dictionaries(
         "hours": st.sampled_from([0, 0, 1, 1, 2, 3, 24, 72]),
         "lines": st.lists(lines | in_jobs, max_size=8) | st.just([[(Fate.ACCEPTED, 0)]] * 8),
         "folds": st.booleans(),
+        # How long before the settling the destination said all this.
+        "lag": st.sampled_from([0, 0, 1, 3, 6]),
         "swap": st.sampled_from([Swap.MADE, Swap.MADE, Swap.DOUBTED, None]),
     }
 )
@@ -115,7 +117,9 @@ def test_the_sets_say_what_one_at_a_time_says(
         write_world(engine, turn["world"], START)
         request = replace(request, run=run, scope=turn["scope"], resend=turn["resend"], now=now)
         request = replace(request, rollout_share=turn["share"])
-        held = play(engine, turn["world"], held, request, turn["lines"], folds=turn["folds"], swap=turn["swap"])
+        held = play(
+            engine, turn["world"], held, request, turn["lines"], folds=turn["folds"], swap=turn["swap"], lag=turn["lag"]
+        )
     world = told[-1]["world"]
     if not any(one.late_until for one in held.values()):
         quiet(engine, world, held, replace(request, run=len(told) + 1, scope=Scope.ALL, resend=False))
@@ -153,7 +157,9 @@ def play(
     *,
     folds: bool = False,
     swap: Swap | None = Swap.MADE,
+    lag: int = 0,
 ) -> Ledger:
+    said_at = request.now - lag * HOUR
     rows = model.plan(world, held, request, told_before(engine))
     preview = preview_plan(engine, request, sample=100)
     summary = make_plan(engine, request)
@@ -179,20 +185,20 @@ def play(
             row = Row(person.position, person.pid, person.key, person.op, printed(request, payload) or "")
             # Nobody has gone unanswered in a stretch, so the people of one are told about in few words.
             rows_told = (row,) if other or fates[0][0] is not Fate.ACCEPTED else Stretch(reading, at, at + 1)
-            job = job_of(at, fates[:attempt], request)
-            append_outcomes(
-                engine, request.run, [Verdict(rows_told, attempt, fate, "NO_CONSENT", job=job)], request.now
-            )
-            told_of = model.Told(row, fate, request.now, payload, job.until if job else None)
+            job = job_of(at, fates[:attempt], said_at)
+            append_outcomes(engine, request.run, [Verdict(rows_told, attempt, fate, "NO_CONSENT", job=job)], said_at)
+            told_of = model.Told(row, fate, said_at, payload, job.until if job else None)
             # What has become of a job is known at once here, unless it is folded before.
             awaited = fate is Fate.SUBMITTED and attempt < len(fates) and not folds
-            model.fold(after, told_of, request.now, IN_FLIGHT) if not awaited else None
+            model.fold(after, told_of, IN_FLIGHT) if not awaited else None
             if folds:
+                model.tidy(after, [person.key], request.now)
                 fold_so_far(engine, request, now=request.now, in_flight_s=IN_FLIGHT.total_seconds())
             if person.op.adds and fate in {Fate.ACCEPTED, Fate.NOOP, Fate.UNKNOWN, Fate.SUBMITTED}:
                 sent.add(person.key)
         if fates:
             tally[person.op, fates[-1][0]] = tally.get((person.op, fates[-1][0]), 0) + 1
+    model.tidy(after, [person.key for person, fates in zip(people, told, strict=False) if fates], request.now)
     if request.is_snapshot and swap:
         model.swap(after, sent, request.now, made=swap is Swap.MADE)
     model.end(after, rows, request, request.now)
@@ -206,8 +212,8 @@ def told_before(engine: Any) -> dict[str, int]:
     return dict(engine.rows(sql))
 
 
-def job_of(at: int, fates: list[tuple[Fate, int]], request: PlanRequest) -> OpenJob | None:
-    return OpenJob(f"job {at}", request.now + JOB) if Fate.SUBMITTED in dict(fates) else None
+def job_of(at: int, fates: list[tuple[Fate, int]], said_at: datetime) -> OpenJob | None:
+    return OpenJob(f"job {at}", said_at + JOB) if Fate.SUBMITTED in dict(fates) else None
 
 
 def check_summary(
