@@ -34,6 +34,10 @@ class TestSandbox(ConnectorContract):
         return PretendVendor()
 
 
+class TestSandboxWithJobs(TestSandbox):
+    config: ClassVar = {**TestSandbox.config, "jobs": {"running": 2}}
+
+
 @pytest.fixture(autouse=True)
 def _fresh() -> None:
     forget("test")

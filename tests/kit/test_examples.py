@@ -18,6 +18,7 @@ sys.path[:0] = [str(EXAMPLES / "acme"), str(EXAMPLES / "first")]
 
 from first_connector import First  # type: ignore[import-not-found]  # noqa: E402
 from test_acme_audiences import TestAcme  # type: ignore[import-not-found]  # noqa: E402, F401
+from test_acme_bulk import TestAcmeBulk  # type: ignore[import-not-found]  # noqa: E402, F401
 
 
 class Memory(Vendor):

@@ -9,10 +9,13 @@ import pytest
 
 from hub.sdk.testing import ConnectorContract, HttpConnectorContract, json_body
 from tests.kit import test_examples  # noqa: F401 - puts the examples on the path
-from tests.kit.broken import BROKEN
+from tests.kit.broken import BROKEN as BROKEN_AT_ONCE
+from tests.kit.broken_jobs import BROKEN_JOBS
 
 from test_acme_audiences import FakeAcme  # type: ignore[import-not-found]  # isort: skip
+from test_acme_bulk import FakeBulk  # type: ignore[import-not-found]  # isort: skip
 
+BROKEN = {**BROKEN_AT_ONCE, **BROKEN_JOBS}
 PROMISES = [name for name, _ in inspect.getmembers(HttpConnectorContract) if name.startswith("test_")]
 
 
@@ -46,7 +49,7 @@ def contract_of(promise: str) -> HttpConnectorContract:
         fields = {"first_name": "Annabella"}  # noqa: RUF012
 
         def make_vendor(self) -> FakeAcme:
-            return WakefulAcme()
+            return FakeBulk() if promise in BROKEN_JOBS else WakefulAcme()
 
     return Contract()
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from hub.sdk.config import URL_MARK, secret_fields
 from hub.sdk.contract import KEYS, Batch, Capabilities, Connector, FieldValue, OutcomeKind, Person
+from hub.sdk.testing.jobs import JobsContract
 from hub.sdk.testing.reading import ReadingContract
 from hub.sdk.testing.stage import DONE, Stage, secrets_in, staged
 from hub.sdk.testing.vendor import Vendor
@@ -36,7 +37,7 @@ OF_CAPABILITY = {
 
 
 @pytest.mark.asyncio
-class ConnectorContract(ReadingContract, ABC):
+class ConnectorContract(ReadingContract, JobsContract, ABC):
     """Set `connector` and `config`, write `make_vendor`. `fields` are mapped traits to send along, under the vendor's
     names. Where the vendor refuses nobody, set `refuses_people = False`."""
 

@@ -136,6 +136,22 @@ class HttpConnectorContract(ConnectorContract):
                 done = result.outcomes.get(people[0].key, Outcome(result.rest)).kind in DONE
                 assert not done, f"200 with {garbage[:40]!r} counted as an erasure"
 
+    async def test_garbage_about_a_job_is_no_word(self) -> None:
+        self._skip_without("jobs")
+        async with self.staged() as stage:
+            audience = await stage.connector.ensure_audience(self.audience)
+            batch = stage.one_batch()
+            job = (await stage.connector.apply(audience, batch)).job
+            for garbage in self.garbage if job is not None else ():
+                with stage.wire.answering(200, garbage):
+                    try:
+                        result = await stage.connector.poll(audience, job, [person.key for person in batch.add])
+                    except ConnectorError as error:
+                        assert not isinstance(error, RefusedError), f"nobody was refused by {garbage[:40]!r}"
+                        continue
+                said = f"200 with {garbage[:40]!r} passed for the end of a job"
+                assert result.job is not None or result.rest not in DONE, said
+
     async def test_garbage_lists_nobody(self) -> None:
         self._skip_without("read_back")
         async with self.staged() as stage:

@@ -14,7 +14,7 @@ from typing import Any
 import respx
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from hub.sdk.contract import Audience, Batch, Connector, FieldValue, Outcome, OutcomeKind, Person
+from hub.sdk.contract import Audience, Batch, Connector, FieldValue, Outcome, OutcomeKind, Person, Result
 from hub.sdk.egress import EgressPolicy
 from hub.sdk.http import Http
 from hub.sdk.testing.vendor import HttpVendor, Vendor
@@ -22,6 +22,7 @@ from hub.sdk.testing.wire import Wire
 from hub.sdk.workspace import Workspace
 
 DONE = frozenset({OutcomeKind.ACCEPTED, OutcomeKind.NOOP})
+MOST_POLLS = 50
 
 
 @dataclass
@@ -57,12 +58,27 @@ class Stage:
 
     async def apply(self, audience: Audience, batch: Batch) -> dict[str, Outcome]:
         result = await self.connector.apply(audience, batch)
-        everyone = {person.key for person in (*batch.add, *batch.remove)}
-        return {key: result.outcomes.get(key, Outcome(result.rest)) for key in everyone}
+        everyone = [person.key for person in (*batch.add, *batch.remove)]
+        told = dict(result.outcomes)
+        if result.job is not None:
+            result = await self.follow(audience, result.job, [key for key in everyone if key not in told])
+        told |= result.outcomes
+        return {key: told.get(key, Outcome(result.rest)) for key in everyone}
+
+    async def follow(self, audience: Audience, job: str, keys: Sequence[str]) -> Result:
+        """The last word on a job."""
+        for _ in range(MOST_POLLS):
+            result = await self.connector.poll(audience, job, keys)
+            if result.job is None:
+                return result
+        raise AssertionError(f"asked after {MOST_POLLS} times, the job still runs")
 
     def batches(self, add: Sequence[Person], remove: Sequence[Person], run: str = "run-0") -> list[Batch]:
-        """As the hub would cut them: adds and removes together, never more people than the connector takes."""
+        """As the hub would cut them: adds and removes together unless there are jobs, never more people than the
+        connector takes."""
         most = self.connector.limits().batch
+        if self.connector.limits().jobs and add and remove:
+            return self.batches(add, (), run) + self.batches((), remove, run)
         everyone = [(person, True) for person in add] + [(person, False) for person in remove]
         return [
             Batch(
@@ -107,6 +123,11 @@ async def staged(
         async with Http(EgressPolicy()) as http:
             settings = connector.Config.model_validate(dict(config))
             yield Stage(connector(settings, http, Workspace(Path(folder))), vendor, wire, fields)
+
+
+def gist_of(result: Result) -> tuple[OutcomeKind, dict[str, OutcomeKind]]:
+    """What it says of everybody: reasons may be worded anew each time."""
+    return result.rest, {key: outcome.kind for key, outcome in result.outcomes.items()}
 
 
 def key_of(kind: str, name: str) -> str:
