@@ -229,7 +229,8 @@ SELECT $sync, $audience, key, pid, external_id,
   CASE WHEN op = 'add' AND kind = 'suppressed' THEN 'suppressed' WHEN event = 'reached' THEN 'present'
     WHEN event = 'gone' THEN CASE WHEN repeat IS NOT NULL THEN 'possible' ELSE 'absent' END
     WHEN event IN ('doubted', 'refused') AND op = 'remove' AND had IS NULL THEN coalesce(was, 'absent')
-    WHEN event = 'doubted' THEN 'possible' WHEN had IS NOT NULL THEN was ELSE 'rejected' END,
+    WHEN event = 'doubted' OR (had IS NOT NULL AND op = 'add' AND was_again = 'add') THEN 'possible'
+    WHEN had IS NOT NULL THEN was ELSE 'rejected' END,
   CASE WHEN event IN ('doubted', 'refused') THEN reason END,
   CASE WHEN op = 'add' AND kind = 'rejected' THEN attempts + 1 WHEN event IN ('doubted', 'refused') THEN attempts
     ELSE 0 END,

@@ -168,6 +168,9 @@ def fold(held: Ledger, told: Told, in_flight: timedelta) -> None:
     if before is None and not told.row.op.adds and told.fate not in {Fate.UNKNOWN, Fate.SUBMITTED}:
         return
     was = before or Held(told.row.pid, "rejected" if told.row.op.adds else "absent")
+    if told.fate is Fate.REJECTED and told.row.op.adds and was.again == "add" and was.fingerprint is not None:
+        # The add that was to be repeated is refused: what came late may have taken them out.
+        was = replace(was, state="possible")
     if was.late_until is None or was.late_until <= told.at:
         was = replace(was, late_until=None, late_op=None, again=None)
     after = _after(was, told, in_flight, known=before is not None)
