@@ -23,6 +23,9 @@ NAMES = frozenset(
         "before_settle",
         "after_settle",
         "after_finish",
+        "after_page",
+        "before_audit_settle",
+        "after_audit_settle",
     }
 )
 

@@ -43,7 +43,7 @@ worded(
 worded(
     records.RunStatus,
     "Where a run stands.",
-    PLANNING="Working out whom to add, update and remove.",
+    PLANNING="Working out whom to add, update and remove; in an audit, reading back who is there.",
     WAITING_APPROVAL="The brake holds the plan (`approvalReasons`); `runApprove` lets it go on.",
     QUEUED="Waiting for a worker.",
     RUNNING="Sending.",
@@ -67,6 +67,7 @@ worded(
     QUEUED="It was asked for.",
     CLAIMED="A worker took it up: at first, or after an approval.",
     TAKEN_OVER="A worker took it up where another had left it, or had died.",
+    AUDITED="The vendor's list of members was read and compared; `people` are those about whom it disagrees.",
     PLANNED="It was worked out whom to add, update and remove.",
     WAITING_APPROVAL="The brake held it.",
     APPROVED="Somebody let it go on.",

@@ -7,8 +7,6 @@ outcomes in the data plane, and, once the machine has finished, how it ended. So
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -17,36 +15,23 @@ from hub.core.delivery.jobs import Followed
 from hub.core.delivery.messages import CancelRequested, DrainRequested, Ended, Finish
 from hub.core.history import Moment, MomentKind
 from hub.core.planning import PlanRequest, PlanSummary, Swap, count
-from hub.core.records import Destination, Run, RunCause, RunStatus, Sync
+from hub.core.records import Destination, Run, RunCause, RunCounts, RunStatus, Scope, Sync
 from hub.errors import HubError, Problem
 from hub.failpoints import failpoint
 from hub.sdk.contract import Capabilities, Connector
 from hub.services import approval, metrics, plans, withdrawals
+from hub.services.auditing import Auditing
 from hub.services.delivery import Executor, Job, limits_for
-from hub.services.endings import Halted, failure_of, status_of
+from hub.services.desk import Desk
+from hub.services.endings import Halted, failure_of, kept_finish, status_of
 from hub.services.errands import Errands
 from hub.services.hold import Hold
-from hub.services.hub import Hub
-from hub.services.lanes import KeysInFlight
 from hub.services.recorder import Recorder
-from hub.services.retry import RetryPolicy
-from hub.services.vendors import Vendors
 from hub.warehouse import outcomes, resume
 from hub.warehouse.plan import make_plan
 from hub.warehouse.settle import settle
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class Desk:
-    """What the runs of one worker share."""
-
-    hub: Hub
-    vendors: Vendors
-    keys: KeysInFlight = field(default_factory=KeysInFlight)
-    policy: RetryPolicy = field(default_factory=RetryPolicy)
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 class Course:
@@ -94,17 +79,22 @@ class Course:
         try:
             connector = await self._desk.vendors.connect(destination)
             self._errands.limiter = self._desk.vendors.limiter(destination)
-            plan = self._claim.plan or await self._plan(sync, connector)
+            self._recorder = recorder = await Recorder.of(self._hub, self._claim, connector, sync.fields)
+            plan = self._claim.plan or await self._prepare(sync, connector, recorder)
         except HubError as error:
             await self._fail(error.problems[0])
             return
-        if self._awaits_approval(plan):
+        except Halted as halted:
+            await self._stop(halted.finish, destination)
+            return
+        if plan is None:
+            await self._end(RunStatus.SUCCEEDED, None)
+        elif self._awaits_approval(plan):
             await self._hold()
         elif isinstance(self._early, CancelRequested):
             await self._settle(plan, destination, Finish(Ended.CANCELLED), connector.limits().in_flight_s)
         elif self._early is None:
-            self._recorder = await Recorder.of(self._hub, self._claim, connector, sync.fields)
-            with self._recorder.listening():
+            with recorder.listening():
                 await self._deliver(plan, sync, destination, connector)
 
     async def save_history(self, *, last: bool = False) -> None:
@@ -114,9 +104,16 @@ class Course:
 
     # Plan.
 
+    async def _prepare(self, sync: Sync, connector: Connector[Any], recorder: Recorder) -> dict[str, Any] | None:
+        """The plan, or None where an audit is all there is to do. A full run begins with one, if it can be had."""
+        await self._move(RunStatus.PLANNING)
+        scope = self._run.scope
+        if scope.audits or (scope is Scope.FULL and connector.limits().read_back):
+            await Auditing(self._hub, self._holding, self._errands, connector, recorder).carry_out(sync)
+        return None if scope.audits else await self._plan(sync, connector)
+
     async def _plan(self, sync: Sync, connector: Connector[Any]) -> dict[str, Any]:
         with metrics.timed("plan"):
-            await self._move(RunStatus.PLANNING)
             failpoint("before_plan")
             request = await plans.request_of(self._hub, self._run, sync, connector.limits())
             summary = await asyncio.to_thread(make_plan, self._holding.engine, request)
@@ -162,7 +159,7 @@ class Course:
         if not resumed:
             await self._move(RunStatus.RUNNING)
         request = plans.from_json(plan["request"])
-        finish = _kept_finish(plan)
+        finish = kept_finish(plan)
         try:
             if finish is None:
                 with metrics.timed("deliver"):
@@ -233,11 +230,18 @@ class Course:
 
     # Settle.
 
-    async def _settle(self, plan: dict[str, Any], destination: Destination, finish: Finish, in_flight_s: float) -> None:
+    async def _stop(self, finish: Finish, destination: Destination) -> None:
+        """The run ends before it has a plan."""
+        drained = finish.ended is Ended.DRAINED
+        await (self._note_drained() if drained else self._settle(None, destination, finish, 0))
+
+    async def _settle(
+        self, plan: dict[str, Any] | None, destination: Destination, finish: Finish, in_flight_s: float
+    ) -> None:
         failure = failure_of(finish, destination)
         if finish.ended in {Ended.AUTH, Ended.DENIED}:
             await self._hub.store.destinations.pause(destination.id, failure)
-        numbers = await self._fold(plan, in_flight_s)
+        numbers = await self._fold(plan, in_flight_s) if plan else {"counts": RunCounts()}
         await self._end(status_of(finish, numbers["counts"]), failure, **numbers)
 
     async def _fail(self, problem: Problem) -> None:
@@ -294,7 +298,3 @@ class Course:
             withheld=run.withheld,
             fence=self._claim.fence,
         )
-
-
-def _kept_finish(plan: dict[str, Any]) -> Finish | None:
-    return Finish(Ended(plan["ended"]), plan["reason"]) if "ended" in plan else None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from hub.core.delivery.messages import Ended, Finish
 from hub.core.records import Destination, RunCounts, RunStatus
 from hub.errors import ErrorCode, HubError, Problem
@@ -28,6 +31,11 @@ def status_of(finish: Finish, counts: RunCounts) -> RunStatus:
         case Ended.CANCELLED:
             return RunStatus.CANCELLED
     return RunStatus.FAILED
+
+
+def kept_finish(plan: Mapping[str, Any]) -> Finish | None:
+    """How the run's machine ended, where the plan says so."""
+    return Finish(Ended(plan["ended"]), plan["reason"]) if "ended" in plan else None
 
 
 def failure_of(finish: Finish, destination: Destination) -> Problem | None:

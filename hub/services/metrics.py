@@ -34,7 +34,7 @@ NOTICES = Counter(
 
 @contextmanager
 def timed(phase: str) -> Iterator[None]:
-    """Count the time spent inside under the phase `plan`, `deliver` or `settle`."""
+    """Count the time spent inside under the phase `audit`, `plan`, `deliver` or `settle`."""
     began = perf_counter()
     try:
         yield

@@ -22,7 +22,7 @@ async def request_of(hub: Hub, run: Run, sync: Sync, capabilities: Capabilities)
     """The plan of a run. A segment is evaluated afresh, and the ledger taken in to its head, before the plan looks at
     either. HubError where the segment's rule no longer holds: then nobody is removed either."""
     lens = Lens.AS_OF if run.as_of else Lens.LIVE
-    if run.scope.whole:
+    if run.scope.whole or run.scope.audits:
         segment = await hub.store.segments.find(sync.segment_id)
         assert segment is not None, "the store keeps a segment while it has syncs"  # noqa: S101 - for the reader
         await segments.evaluate(hub, segment.key, run.as_of)

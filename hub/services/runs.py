@@ -10,21 +10,43 @@ from hub.core.records import Run, RunCause, RunStatus, Scope, Sync
 from hub.errors import ErrorCode, Problem, refuse
 from hub.sdk.contract import Capabilities
 from hub.services import approval, plans
+from hub.services.auditing import can_audit
 from hub.services.hub import Hub
+from hub.services.syncs import capabilities_of, destination_of
 from hub.warehouse.settle import settle
 
 # At most four times a second while it is under way; its end is told at once.
 LOOK_AGAIN_S = 0.25
 
 
-async def start(hub: Hub, sync_key: str, as_of: datetime | None = None) -> Run:
+async def start(hub: Hub, sync_key: str, as_of: datetime | None = None, *, full: bool = False) -> Run:
     """Queue a run and return at once. While one is under way this is the one follow-up, with these newest arguments.
+    A `full` one sends everybody again, and removes whoever may be there beyond them, as far as anybody knows.
 
     HubError NOT_FOUND, or CONFLICT while the sync or its destination is paused.
     """
     sync = await hub.store.syncs.need(sync_key)
     await _refuse_while_paused(hub, sync)
-    return await _queued(hub, sync.id, Scope.ALL, as_of)
+    return await _queued(hub, sync.id, Scope.FULL if full else Scope.ALL, as_of)
+
+
+async def audit(hub: Hub, sync_key: str, *, repair: bool = False) -> Run:
+    """Queue the run that reads back whom the destination holds, and with `repair` has the next one put right what it
+    finds.
+
+    HubError NOT_FOUND, UNSUPPORTED where the vendor does not say who is there, or CONFLICT while the sync or its
+    destination is paused.
+    """
+    sync = await hub.store.syncs.need(sync_key)
+    await _refuse_while_paused(hub, sync)
+    destination = await destination_of(hub, sync)
+    if not can_audit(await capabilities_of(hub, destination)):
+        said = (
+            f"{destination.connector} cannot say who is in an audience, nor how many: `syncRun(full: true)` sends "
+            "everybody again without asking."
+        )
+        raise refuse(ErrorCode.UNSUPPORTED, said, "key")
+    return await _queued(hub, sync.id, Scope.REPAIR if repair else Scope.AUDIT)
 
 
 async def approve(hub: Hub, run_id: int) -> Run:

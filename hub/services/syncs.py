@@ -19,7 +19,7 @@ from hub.services import sync_form
 from hub.services.hub import Hub
 from hub.services.schedule import MANUAL
 from hub.services.vendors import Vendors
-from hub.warehouse import catalogue
+from hub.warehouse import audit, catalogue
 from hub.warehouse.plan import forget_sync
 from hub.warehouse.settle import audiences
 
@@ -198,6 +198,7 @@ async def _delete_now(hub: Hub, sync: Sync) -> None:
         await hub.store.runs.request_cancel(run.id, now=hub.clock.now())
     await hub.store.syncs.delete(sync.id)
     await asyncio.to_thread(forget_sync, hub.engine, sync.id)
+    await asyncio.to_thread(audit.forget, hub.engine, sync.id)
 
 
 async def _being_deleted(hub: Hub, sync: Sync) -> bool:

@@ -17,6 +17,7 @@ from hub.services.hub import Hub
 from hub.services.limiters import Limiter
 
 FILES = "files"
+AnyConnector = Connector[Any]
 
 
 class Vendors:

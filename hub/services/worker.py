@@ -20,7 +20,8 @@ from hub.logs import where
 from hub.services import metrics
 from hub.services.alarm import Alarm
 from hub.services.attending import attend
-from hub.services.course import Course, Desk
+from hub.services.course import Course
+from hub.services.desk import Desk
 from hub.services.endings import GENERIC_FAILURE
 from hub.services.hold import LEASE_S, Hold
 from hub.services.hub import Hub

@@ -28,6 +28,8 @@ IN_SPITE_OF_PAUSE = [Scope.WITHDRAWN.value, Scope.EMPTY.value, Scope.REPEAT.valu
 def next_place(scope: Scope, audience: str) -> str:
     if scope is Scope.WITHDRAWN:
         return f"next {URGENT}"
+    if scope.audits:
+        return f"next {ORDINARY} audit"
     # To empty an audience is never merged with filling one.
     return f"next {ORDINARY} empty {audience}" if scope is Scope.EMPTY else f"next {ORDINARY}"
 

@@ -55,15 +55,15 @@ class Runs(Repository[Run]):
     ) -> Run:
         """The run that will do this: a new one, or the one already waiting in line, with these newest arguments.
 
-        One that waits to try the refused again stays so, since it does all that ALL does."""
+        What one waits for that does more than is asked for now stays."""
         waiting = models.Run.filter(sync_id=sync_id, place=next_place(scope, audience))
         for last in (False,) * (TRIES - 1) + (True,):
             if row := await waiting.first():
                 if scope is Scope.REPEAT:
                     # Whatever waits does this as well.
                     return await self._one(row.id)
-                kept = row.scope if row.scope == Scope.RETRY_REJECTED.value else scope.value
-                if await waiting.filter(id=row.id).update(cause=cause.value, scope=kept, as_of=as_of):
+                kept = Scope(row.scope).joined(scope)
+                if await waiting.filter(id=row.id).update(cause=cause.value, scope=kept.value, as_of=as_of):
                     return await self._one(row.id)
             try:
                 return await self._create(sync_id, cause, now=now, as_of=as_of, scope=scope, audience=audience)
@@ -252,6 +252,13 @@ class Runs(Repository[Run]):
         """At most `first` of the sync's runs of these scopes that came to an end uncancelled, newest first."""
         ended = models.Run.filter(sync_id=sync_id, scope__in=[scope.value for scope in scopes], status__in=UNCANCELLED)
         return await self._records(await ended.order_by("-id").limit(first))
+
+    @stored
+    async def newest_of_sync(self, sync_id: int, scopes: Collection[Scope]) -> Run | None:
+        """The sync's newest run of these scopes, ended or not."""
+        of = models.Run.filter(sync_id=sync_id, scope__in=[scope.value for scope in scopes])
+        found = await self._records(await of.order_by("-id").limit(1))
+        return found[0] if found else None
 
     @stored
     async def count_of_sync(self, sync_id: int) -> int:

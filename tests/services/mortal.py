@@ -1,6 +1,6 @@
 """A process whose children die on request: imports the hub once, then forks a child for every line it reads.
 
-A line is JSON: `folder`, `url`, what to `do` (`prepare` or `work`), and the `failpoint`, or `kill_after` seconds; to
+A line is JSON: `folder`, `url`, what to `do` (one of `DEEDS`), and the `failpoint`, or `kill_after` seconds; to
 prepare, what else the `vendor` is configured with.
 The answer is the child's exit code. Forking happens before any store is opened, so children share nothing.
 """
@@ -55,6 +55,28 @@ async def work(settings: Settings) -> None:
         (settings.data / "result.json").write_text(json.dumps({"runs": told, "delivered": delivered}))
 
 
+async def prepare_audit(settings: Settings) -> None:
+    """A sync that has delivered everybody, three of whom the vendor has lost, and in line an audit that repairs."""
+    await prepare(settings, page=7)
+    await work(settings)
+    lost = {"call": 1000, "run": "", "audience": "vip", "applied": True, "add": {}, "remove": ["p001", "p002", "p003"]}
+    with (settings.data / "files" / "vendor.jsonl").open("ab") as journal:
+        journal.write(json.dumps(lost).encode() + b"\n")
+    async with open_hub(settings) as hub:
+        await runs.audit(hub, "all-to-vendor", repair=True)
+
+
+async def look(settings: Settings) -> None:
+    """What is there, with nobody at work."""
+    async with open_hub(settings) as hub:
+        states = dict(hub.engine.rows("SELECT state, count(*) FROM delivered GROUP BY state"))
+        audits = hub.engine.rows("SELECT members, expected, missing, strangers FROM audits")
+        [(sightings,)] = hub.engine.rows("SELECT count(*) FROM sightings")
+        statuses = [run.status for run in await hub.store.runs.page(10)]
+        told = {"states": states, "audits": audits, "sightings": sightings, "statuses": statuses}
+        (settings.data / "result.json").write_text(json.dumps(told))
+
+
 def live(asked: dict[str, Any]) -> None:
     failpoints._trap = failpoints._Trap(asked.get("failpoint") or "")
     settings = Settings(
@@ -62,7 +84,10 @@ def live(asked: dict[str, Any]) -> None:
     )
     if after := asked.get("kill_after"):
         threading.Thread(target=lambda: (time.sleep(after), os.kill(os.getpid(), signal.SIGKILL)), daemon=True).start()
-    asyncio.run(prepare(settings, **asked.get("vendor", {})) if asked["do"] == "prepare" else work(settings))
+    asyncio.run(DEEDS[asked["do"]](settings, **asked.get("vendor", {})))
+
+
+DEEDS = {"prepare": prepare, "prepare_audit": prepare_audit, "work": work, "look": look}
 
 
 def main() -> None:
