@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hub.api.words import worded
-from hub.core import brake, history, planning, records
+from hub.core import audits, brake, history, planning, records
 from hub.core.alerts import channel, health, wording
 from hub.errors import ErrorCode
 
@@ -51,6 +51,28 @@ worded(
     PARTIAL="Ended, but somebody was rejected or is still pending.",
     FAILED="Ended early; `failure` says why.",
     CANCELLED="Ended by `runCancel`; what had been sent stays accounted for.",
+)
+worded(
+    records.Scope,
+    "Whom a run is about.",
+    called="RunScope",
+    ALL="The whole audience.",
+    RETRY_REJECTED="The whole audience, and whoever was refused is tried again.",
+    FULL="The whole audience, everybody sent again and whoever may be there beyond them removed.",
+    WITHDRAWN="Only those who may no longer be sent: they are removed.",
+    EMPTY="Nobody: everyone is removed.",
+    REPEAT="Only those whose removal must be repeated, since something unanswered may have come after it.",
+    AUDIT="Nobody is told anything: the vendor's list of members is read back.",
+    REPAIR="The same, and the run that puts right what is found is queued after it.",
+)
+worded(
+    audits.DriftKind,
+    "How an audit found somebody of ours.",
+    MISSING="Acknowledged by the vendor, which does not list them.",
+    STRANGER="Listed by the vendor, though nothing says that they were sent.",
+    UNWANTED="One of the strangers who should not be there.",
+    CONFIRMED="Possibly there, and listed.",
+    REFUTED="Possibly there, and not listed.",
 )
 worded(
     brake.ApprovalReason,

@@ -27,6 +27,7 @@ from hub.sdk.contract import ListedAs
 from hub.warehouse.decision import decision, is_own
 from hub.warehouse.engine import Engine, Reader, Transaction
 from hub.warehouse.swap import let_go
+from hub.warehouse.views import Person, profiles_by_pid
 
 DDL = (
     "CREATE TABLE sightings (sync BIGINT NOT NULL, run BIGINT NOT NULL, name VARCHAR NOT NULL)",
@@ -109,12 +110,24 @@ def newest_of(reader: Reader, sync: int) -> Audit | None:
     return _read(reader, "sync = $number", sync)
 
 
+def people(reader: Reader, run: int, kind: str, after: int | None, limit: int) -> list[Person]:
+    """Whom that audit found so, by `pid` as in `views`."""
+    asked = {"run": run, "kind": kind, "after": -1 if after is None else after, "limit": limit}
+    rows = reader.rows(f"SELECT p.pid {_PEOPLE} AND p.pid > $after ORDER BY p.pid LIMIT $limit", asked)
+    return list(profiles_by_pid(reader, [pid for (pid,) in rows]).values())
+
+
+def count_people(reader: Reader, run: int, kind: str) -> int:
+    return int(reader.rows(f"SELECT count(*) {_PEOPLE}", {"run": run, "kind": kind})[0][0])
+
+
 def forget(engine: Engine, sync: int) -> None:
     with engine.write() as tx:
         for table in TABLES:
             tx.execute(f"DELETE FROM {table} WHERE sync = $sync", {"sync": sync})
 
 
+_PEOPLE = "FROM drift d JOIN profiles p ON p.pid = d.pid WHERE d.run = $run AND d.kind = $kind"
 _FIGURES = [field.name for field in fields(Audit)]
 
 

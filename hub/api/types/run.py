@@ -103,6 +103,7 @@ class RejectedPerson:
 class Run(Node):
     record: strawberry.Private[records.Run]
     cause: records.RunCause = says("Why it was started.")
+    scope: records.Scope = says("Whom it is about.")
     status: records.RunStatus = says("Where it stands.")
     counts: RunCounts = says("What became of the members and the leavers.")
     withheld: list[Withheld] = says("How many members were not sent, and why.")
@@ -117,6 +118,7 @@ class Run(Node):
             id=global_id("Run", record.id),
             record=record,
             cause=record.cause,
+            scope=record.scope,
             status=record.status,
             counts=RunCounts.of(record.counts),
             withheld=Withheld.all_of(record.withheld),

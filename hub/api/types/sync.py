@@ -11,6 +11,7 @@ from strawberry.scalars import JSON
 from hub.api.context import Info
 from hub.api.ids import global_id
 from hub.api.types.alert import SyncAlerts, SyncHealth
+from hub.api.types.audit import SyncAudit
 from hub.api.types.catalogue import within_int
 from hub.api.types.connection import Connection, Window, page
 from hub.api.types.destination import Destination
@@ -22,7 +23,7 @@ from hub.api.types.segment import Segment
 from hub.api.words import UNSET, After, First, says
 from hub.core import brake, planning, records
 from hub.services import freshness
-from hub.warehouse import rejected
+from hub.warehouse import audit, rejected
 from hub.warehouse.trial import Trial
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 LazyRun = Annotated["Run", strawberry.lazy("hub.api.types.run")]
 LazyRejected = Annotated["RejectedPerson", strawberry.lazy("hub.api.types.run")]
+AUDITS = [scope for scope in records.Scope if scope.audits]
 Quarantined = Annotated[
     bool | None,
     strawberry.argument(description="True for the quarantined alone, false for those who are tried again alone."),
@@ -122,6 +124,16 @@ class Sync(Node):
     async def health(self, info: Info) -> SyncHealth | None:
         seen = await info.context.loaders.healths.load(self.record.id)
         return SyncHealth.of(seen) if seen else None
+
+    @strawberry.field(description="The newest audit, under way or ended; null before the first.")
+    async def last_audit(self, info: Info) -> SyncAudit | None:
+        runs = info.context.hub.store.runs
+        run = await runs.newest_of_sync(self.record.id, AUDITS)
+        found = await info.context.read(audit.newest_of, self.record.id)
+        if found and (run is None or found.run > run.id):
+            # A full run began with it.
+            run = await runs.find(found.run)
+        return SyncAudit.of(run, found if found and found.run == run.id else None) if run else None
 
     @strawberry.field(description="How far the destination is behind the segment.")
     async def freshness(self, info: Info) -> SyncFreshness:
