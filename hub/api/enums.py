@@ -174,6 +174,7 @@ worded(
     REJECTED="The destination refused too many people.",
     PENDING="Too many people were left undelivered.",
     WITHHELD="Too many members were withheld.",
+    DRIFTED="The last audit found too much of the audience changed by others, and no run has put it right since.",
     DESTINATION_PAUSED="The hub has paused the destination by itself.",
     WAITING_APPROVAL="A run waits for approval.",
     OVERDUE="No run has got to its end when one was due.",

@@ -82,6 +82,9 @@ class SyncAlertsInput:
     rejected_share: float | None = asks("More than this share of the people was refused in the last run; 0.1.")
     pending_share: float | None = asks("More than this share was left undelivered by the last run; 0.1.")
     withheld_share: float | None = asks("More than this share of the members was withheld; by default not looked at.")
+    drift_share: float | None = asks(
+        "The last audit found more than this share of the audience changed by others; 0.05."
+    )
     destination_paused: bool | None = asks("The hub has paused the destination by itself; by default it is bad.")
     approval_minutes: int | None = asks("A run has waited so long for approval; by default 0, which is at once.")
     overdue_minutes: int | None = asks(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from dataclasses import replace
 from datetime import datetime
 
 from hub.core.alerts import reading
-from hub.core.alerts.health import Facts, Health, HealthState, step
+from hub.core.alerts.health import Drift, Facts, Health, HealthState, step
 from hub.core.alerts.thresholds import MOST_RUNS
 from hub.core.alerts.wording import notice_of
 from hub.core.records import Destination, Scope, Sync
@@ -16,6 +17,7 @@ from hub.services.hub import Hub
 from hub.services.schedule import is_cron, next_time
 from hub.services.syncs import destination_of
 from hub.store.health import Watched
+from hub.warehouse.audit import newest_of
 
 
 async def look(hub: Hub, sync: Sync) -> None:
@@ -65,6 +67,7 @@ async def _facts(hub: Hub, sync: Sync, destination: Destination, watched: Watche
         failures=reading.failures(ordinary),
         removals=reading.failed_removals(removals, ordinary),
         shares=reading.shares(ordinary),
+        drift=await _drift(hub, sync, last_success),
         paused_because=reason.code if reason else None,
         waiting_since=reading.waiting_since(active),
         due_since=due_since,
@@ -72,6 +75,13 @@ async def _facts(hub: Hub, sync: Sync, destination: Destination, watched: Watche
         last_success=last_success,
         resting=sync.paused,
     )
+
+
+async def _drift(hub: Hub, sync: Sync, last_success: datetime | None) -> Drift | None:
+    """What the last audit found, unless a run has got to its end since, which put it right."""
+    found = await asyncio.to_thread(newest_of, hub.engine, sync.id)
+    mended = found is not None and last_success is not None and last_success > found.ended_at
+    return Drift(found.ended_at, found.share) if found and not mended else None
 
 
 def _due_since(

@@ -99,7 +99,7 @@ def threshold_problems(alerts: Thresholds) -> Iterator[Problem]:
     """What is off may be anything; the rest must be able to be crossed."""
     if alerts.failed_runs is not None and not 1 <= alerts.failed_runs <= MOST_RUNS:
         yield _invalid(f"Runs in a row are counted from 1 to {MOST_RUNS}; null looks away.", "alerts", "failedRuns")
-    for name in ("rejected", "pending", "withheld"):
+    for name in ("rejected", "pending", "withheld", "drift"):
         share = getattr(alerts, f"{name}_share")
         if share is not None and not (math.isfinite(share) and 0 <= share < 1):
             said = "The share must be at least 0 and under 1, since more than it is bad; null looks away."

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from connectors.sandbox import Sandbox
+from hub.core.alerts.health import CauseKind, HealthState
 from hub.core.audits import Audit
 from hub.core.records import ConsentAction, Run, RunStatus, Scope, SyncMode
 from hub.errors import ErrorCode, HubError
 from hub.sdk import Audience, AuthError, Page, TransientError
-from hub.services import runs, syncs
+from hub.services import health, runs, syncs
 from hub.warehouse import audit
 from tests.services.shop import Shop, shop, until, working
 from tests.services.test_kill import Mortals, mortals
@@ -185,7 +186,7 @@ async def test_an_audit_of_a_vendor_who_says_nothing_is_refused(filled: Shop) ->
 async def test_an_audit_waits_for_the_run_under_way_and_asking_twice_is_asking_once(filled: Shop) -> None:
     await configure(filled, latency_ms=100, page=2)
     first = await runs.audit(filled.hub, filled.sync.key)
-    await until(lambda: bool(audit.sighted(filled.hub.engine, first.id)) or first.status.ended, 5)
+    await until(lambda: audit_under_way(filled, first))
     second, third = [await runs.audit(filled.hub, filled.sync.key, repair=one) for one in (True, False)]
     ordinary = await runs.start(filled.hub, filled.sync.key)
     assert second.id == third.id != first.id and ordinary.id not in {first.id, second.id}
@@ -253,6 +254,19 @@ async def test_a_cancelled_audit_ends_without_a_finding(filled: Shop) -> None:
     await runs.cancel(filled.hub, run.id)
     ended = await filled.outcome_of(run)
     assert ended.status is RunStatus.CANCELLED and audit.newest_of(filled.hub.engine, filled.sync.id) is None
+
+
+async def test_drift_makes_a_sync_bad_until_a_run_has_put_it_right(filled: Shop) -> None:
+    held(filled).pop("p001")
+    await audited(filled)
+    await health.look(filled.hub, filled.sync)
+    seen = (await filled.hub.store.healths.of_syncs([filled.sync.id]))[filled.sync.id].health
+    assert [(cause.kind, cause.figure) for cause in seen.causes] == [(CauseKind.DRIFTED, 0.1)]
+    filled.clock.pass_by(minutes=1)
+    await filled.send()
+    await health.look(filled.hub, filled.sync)
+    seen = (await filled.hub.store.healths.of_syncs([filled.sync.id]))[filled.sync.id].health
+    assert seen.state is HealthState.WELL
 
 
 # A full run.

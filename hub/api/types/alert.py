@@ -23,6 +23,7 @@ class SyncAlerts:
     rejected_share: float | None = says("More than this share of the people was refused in the last run.")
     pending_share: float | None = says("More than this share was left undelivered by the last run.")
     withheld_share: float | None = says("More than this share of the members was withheld.")
+    drift_share: float | None = says("More than this share of the audience was found changed by others at an audit.")
     destination_paused: bool = says("Whether it is bad that the hub has paused the destination by itself.")
     approval_minutes: int | None = says("A run has waited so long for approval.")
     overdue_minutes: int | None = says("So long after one was due or began, no run has got to its end.")

@@ -31,6 +31,7 @@ class CauseKind(StrEnum):
     REJECTED = "REJECTED"
     PENDING = "PENDING"
     WITHHELD = "WITHHELD"
+    DRIFTED = "DRIFTED"
     DESTINATION_PAUSED = "DESTINATION_PAUSED"
     WAITING_APPROVAL = "WAITING_APPROVAL"
     OVERDUE = "OVERDUE"
@@ -56,6 +57,14 @@ class Shares:
 
 
 @dataclass(frozen=True, slots=True)
+class Drift:
+    """How large a part of the audience the last audit found otherwise than it should be, and when."""
+
+    at: datetime
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of a sync. `removals` are the runs that remove who withdrew. `paused_because` says why the hub
     paused the destination by itself. `due_since` is when a run should have got to its end, once that has passed;
@@ -64,6 +73,7 @@ class Facts:
     failures: Series | None = None
     removals: Series | None = None
     shares: Shares | None = None
+    drift: Drift | None = None
     paused_because: ErrorCode | None = None
     waiting_since: datetime | None = None
     due_since: datetime | None = None
@@ -134,6 +144,8 @@ def judge(facts: Facts, thresholds: Thresholds, before: Health, now: datetime) -
         yield from _share(CauseKind.REJECTED, at, facts.shares.rejected, thresholds.rejected_share, before)
         yield from _share(CauseKind.PENDING, at, facts.shares.pending, thresholds.pending_share, before)
         yield from _share(CauseKind.WITHHELD, at, facts.shares.withheld, thresholds.withheld_share, before)
+    if facts.drift:
+        yield from _share(CauseKind.DRIFTED, facts.drift.at, facts.drift.share, thresholds.drift_share, before)
     yield from _pause(facts, thresholds.destination_paused, before, now)
     if _over(facts.waiting_since, thresholds.approval_minutes, now):
         assert facts.waiting_since is not None  # noqa: S101 - for the type checker

@@ -26,6 +26,7 @@ TO_DO = {
     CauseKind.REJECTED: "See `rejected` of the sync for the vendor's reasons, and correct the data or the mapping.",
     CauseKind.PENDING: "They go with the next run; if that leaves them again, see the vendor's state.",
     CauseKind.WITHHELD: "See `withheld` of the last run for the reasons.",
+    CauseKind.DRIFTED: "See `lastAudit` of the sync, and find out who else changes the audience; a run puts it right.",
     CauseKind.DESTINATION_PAUSED: "See `pausedReason` of the destination, put it right, check it and resume it.",
     CauseKind.WAITING_APPROVAL: "Look at the run's counts, then approve or cancel it.",
     CauseKind.OVERDUE: "See whether a worker is at work, and whether the sync's last run goes on.",
@@ -85,6 +86,8 @@ def cause_text(cause: Cause) -> str:
             return f"the last run left {_share(cause)} of the people undelivered"
         case CauseKind.WITHHELD:
             return f"the last run withheld {_share(cause)} of the members"
+        case CauseKind.DRIFTED:
+            return f"the last audit found the audience changed by others, by {_share(cause)}"
         case CauseKind.DESTINATION_PAUSED:
             return f"the hub has paused the destination{_because(cause)}"
         case CauseKind.WAITING_APPROVAL:

@@ -17,7 +17,7 @@ from tests.searching import search
 START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 WELL = Health(HealthState.WELL, START)
 FAILED = Facts(failures=Series(1, START, ErrorCode.DESTINATION_UNREACHABLE))
-NOTHING = Thresholds(None, None, None, None, False, None, None)
+NOTHING = Thresholds(None, None, None, None, False, None, None, None)
 
 instants = st.integers(-600, 600).map(lambda minutes: START + timedelta(minutes=minutes))
 series = st.none() | st.builds(Series, st.integers(1, 5), instants, st.sampled_from([None, *ErrorCode]))
