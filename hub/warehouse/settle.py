@@ -213,6 +213,8 @@ judged AS (
     CASE WHEN doubt_until IS NULL OR held_op = op THEN coalesce(held_op, CASE WHEN doubt_until IS NOT NULL THEN op END)
       WHEN held_op IS NULL THEN op ELSE 'any' END AS late,
     CASE
+      WHEN op = 'add' AND kind IN ('rejected', 'suppressed')
+        THEN CASE WHEN event = 'refused' AND held_op IS NOT NULL AND was_again = 'remove' THEN 'remove' END
       WHEN op = 'add' AND event IN ('reached', 'doubted') AND (held_op <> 'add' OR (held_op = 'add'
           AND (was_again IS NOT NULL
             OR had <> CASE WHEN event = 'reached' THEN fingerprint ELSE doubted_fingerprint END))

@@ -105,5 +105,5 @@ def test_consent_lapses_from_its_very_last_instant() -> None:
     assert not person._replace(allowed=False, allowed_until=None).may_go(end)
 
 
-def test_only_retry_and_unknown_leave_something_to_do() -> None:
-    assert [fate for fate in Fate if not fate.final] == [Fate.RETRY, Fate.UNKNOWN]
+def test_only_a_retry_a_doubt_and_an_open_job_leave_something_to_do() -> None:
+    assert [fate for fate in Fate if not fate.final] == [Fate.RETRY, Fate.UNKNOWN, Fate.SUBMITTED]

@@ -162,15 +162,15 @@ class Told(NamedTuple):
     until: datetime | None = None
 
 
-def fold(held: Ledger, told: Told, in_flight: timedelta) -> None:
-    """Take one line of the outcome log into the ledger, in place; once all are in, `tidy`."""
+def fold(held: Ledger, told: Told, in_flight: timedelta) -> set[str]:
+    """Take one line of the outcome log into the ledger, in place, and return whom it changed: to `tidy` at the end."""
     before = held.get(told.row.key)
     if before is None and not told.row.op.adds and told.fate not in {Fate.UNKNOWN, Fate.SUBMITTED}:
-        return
+        return set()
     was = before or Held(told.row.pid, "rejected" if told.row.op.adds else "absent")
-    if told.fate is Fate.REJECTED and told.row.op.adds and was.again == "add" and was.fingerprint is not None:
-        # The add that was to be repeated is refused: what came late may have taken them out.
-        was = replace(was, state="possible")
+    if told.fate in {Fate.REJECTED, Fate.SUPPRESSED} and told.row.op.adds and was.again == "add":
+        # The add that was to be repeated is refused: what comes late may take them out, or has.
+        was = replace(was, state="possible" if was.fingerprint is not None else was.state, again=None)
     if was.late_until is None or was.late_until <= told.at:
         was = replace(was, late_until=None, late_op=None, again=None)
     after = _after(was, told, in_flight, known=before is not None)
@@ -178,6 +178,7 @@ def fold(held: Ledger, told: Told, in_flight: timedelta) -> None:
         held[told.row.key] = after
     elif after is not None:
         held.pop(told.row.key, None)
+    return {told.row.key} if after is not None else set()
 
 
 def tidy(held: Ledger, keys: Iterable[str], now: datetime) -> None:

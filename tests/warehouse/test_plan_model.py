@@ -178,6 +178,7 @@ def play(
     after = deepcopy(held)
     tally: dict[tuple[Op, Fate], int] = {}
     sent: set[str] = set()
+    folded: set[str] = set()
     for at, (person, fates) in enumerate(zip(people, told, strict=False)):
         for attempt, (fate, other) in enumerate(fates, 1):
             payload = world.payload(person.pid) if person.op.adds else None
@@ -187,18 +188,19 @@ def play(
             rows_told = (row,) if other or fates[0][0] is not Fate.ACCEPTED else Stretch(reading, at, at + 1)
             job = job_of(at, fates[:attempt], said_at)
             append_outcomes(engine, request.run, [Verdict(rows_told, attempt, fate, "NO_CONSENT", job=job)], said_at)
-            told_of = model.Told(row, fate, said_at, payload, job.until if job else None)
+            told_of = model.Told(row, fate, said_at, payload, job and job.until)
             # What has become of a job is known at once here, unless it is folded before.
-            awaited = fate is Fate.SUBMITTED and attempt < len(fates) and not folds
-            model.fold(after, told_of, IN_FLIGHT) if not awaited else None
+            if folds or fate is not Fate.SUBMITTED or attempt == len(fates):
+                folded |= model.fold(after, told_of, IN_FLIGHT)
             if folds:
-                model.tidy(after, [person.key], request.now)
+                model.tidy(after, folded, request.now)
+                folded.clear()
                 fold_so_far(engine, request, now=request.now, in_flight_s=IN_FLIGHT.total_seconds())
-            if person.op.adds and fate in {Fate.ACCEPTED, Fate.NOOP, Fate.UNKNOWN, Fate.SUBMITTED}:
-                sent.add(person.key)
+            reached = person.op.adds and fate in {Fate.ACCEPTED, Fate.NOOP, Fate.UNKNOWN, Fate.SUBMITTED}
+            sent |= {person.key} if reached else set()
         if fates:
             tally[person.op, fates[-1][0]] = tally.get((person.op, fates[-1][0]), 0) + 1
-    model.tidy(after, [person.key for person, fates in zip(people, told, strict=False) if fates], request.now)
+    model.tidy(after, folded, request.now)
     if request.is_snapshot and swap:
         model.swap(after, sent, request.now, made=swap is Swap.MADE)
     model.end(after, rows, request, request.now)
