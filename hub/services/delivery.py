@@ -141,7 +141,7 @@ class Executor:
             commands = self._machine.handle(event)
             if self._machine.ending:
                 self._ending.set()
-            if isinstance(event, Gated) and not any(isinstance(c, Send) and c.batch == event.batch for c in commands):
+            if isinstance(event, Gated | Answered) and self._machine.idle(event.batch):
                 await self._release(event.batch)
 
     def _carry_out(self, command: Command) -> Coroutine[Any, Any, None]:
@@ -210,7 +210,7 @@ class Executor:
             answered(answer, len(command.rows))
             self._limiter.hear(answer)
         finally:
-            await self._release(command.batch)
+            self._leave(command.batch)
         metrics.ATTEMPTS.labels(self._job.connector.key, type(answer).__name__).inc()
         self._log.debug(
             "attempt",
@@ -252,11 +252,14 @@ class Executor:
             run=str(self._job.run),
         )
 
-    async def _release(self, batch: int) -> None:
+    def _leave(self, batch: int) -> None:
         self._readings.pop(batch, None)
         if batch in self._entered:
             self._entered.remove(batch)
             self._limiter.leave()
+
+    async def _release(self, batch: int) -> None:
+        self._leave(batch)
         if keys := self._held.pop(batch, None):
             await self._keys.give_back(self._job.request.sync, keys)
 
@@ -269,6 +272,8 @@ class Executor:
             append_outcomes, self._hold.engine, self._job.run, command.verdicts, self._hub.clock.now()
         )
         failpoint("after_commit")
+        for batch in command.batches:
+            await self._release(batch)
         for verdict in command.verdicts:
             for op, people in ops_of(verdict.rows).items():
                 metrics.PEOPLE.labels(op.value, verdict.fate.value).inc(people)

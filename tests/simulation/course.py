@@ -50,6 +50,7 @@ class Line(NamedTuple):
     fate: Fate
     at: float
     job: OpenJob | None = None
+    seq: int = 0
 
 
 @dataclass
@@ -65,6 +66,11 @@ class Run:
     folded: int = 0
     finish: Finish | None = None
     ended: bool = False
+
+    def news(self) -> list[Line]:
+        """The lines that have not been folded yet; from now on they have been."""
+        fresh, self.folded = self.lines[self.folded :], len(self.lines)
+        return fresh
 
     def latest(self) -> dict[int, Fate]:
         return {line.row.position: line.fate for line in self.lines}
@@ -125,7 +131,7 @@ class Course:
             return
         self._hub.note("run", self._run.number, "←", event)
         commands = self._machine.handle(event)
-        if isinstance(event, Gated) and not any(isinstance(c, Send) and c.batch == event.batch for c in commands):
+        if isinstance(event, Gated | Answered) and self._machine.idle(event.batch):
             self._release(event.batch)
         self._obey(commands)
 
@@ -146,8 +152,8 @@ class Course:
                 case Wait(batch, attempt, seconds):
                     assert seconds >= 0
                     self._tell_after(seconds, Woken(batch, attempt))
-                case Commit(verdicts):
-                    self._hub.soon(self._hub.random.choice([0.0, 0.01, 0.5]), partial(self._commit, verdicts))
+                case Commit(verdicts, batches):
+                    self._hub.soon(self._hub.random.choice([0.0, 0.01, 0.5]), partial(self._commit, verdicts, batches))
                 case Finish():
                     self._over = True
                     self._hub.finished(self._run, command)
@@ -201,7 +207,6 @@ class Course:
     def _answer(self, command: Send, request: Request, answer: Answer) -> None:
         self._hub.heard(request)
         self._at_once -= 1
-        self._release(command.batch)
         self.tell(Answered(command.batch, command.attempt, answer, self._hub.asked_after_until()))
         if self._hub.random.random() < 0.1:
             # Whatever comes in once more, or far too late, is news to nobody.
@@ -222,12 +227,14 @@ class Course:
         if keys := self._held.pop(batch, None):
             self._hub.keys.give_back(keys)
 
-    def _commit(self, verdicts: tuple[Verdict, ...]) -> None:
+    def _commit(self, verdicts: tuple[Verdict, ...], batches: frozenset[int]) -> None:
         """A crash may come between the durable log and the word that it is."""
         self._hub.append(
             self._run,
             [(row, verdict.attempt, verdict.fate, verdict.job) for verdict in verdicts for row in verdict.rows],
         )
+        for batch in batches:
+            self._release(batch)
         self._tell_after(self._hub.random.choice([0.0, 0.01, 0.2]), Committed())
 
     def _tell_after(self, seconds: float, event: Event) -> None:

@@ -47,6 +47,7 @@ class Hub:
         self._attempts, self._mode = attempts, mode
         self.held: model.Ledger = {}
         self.runs: list[Run] = []
+        self.logged = 0
         self.active: dict[bool, Run] = {}
         self.queued: dict[bool, Scope] = {}
         self.process = 0
@@ -119,8 +120,8 @@ class Hub:
     def sweep(self) -> None:
         if True in self.active or True in self.queued:
             return
-        if run := self.active.get(False):
-            self._fold(run)
+        if False in self.active:
+            self._fold()
         if any(one.fingerprint is not None for one in self.held.values()) and self.steps(Scope.WITHDRAWN):
             self.ask(Scope.WITHDRAWN)
 
@@ -203,7 +204,9 @@ class Hub:
         request.ended, request.answered = self.clock.now, True
 
     def append(self, run: Run, lines: list[tuple[Row, int, Fate, OpenJob | None]]) -> None:
-        run.lines += [Line(row, attempt, fate, self.clock.now, job) for row, attempt, fate, job in lines]
+        for row, attempt, fate, job in lines:
+            self.logged += 1
+            run.lines.append(Line(row, attempt, fate, self.clock.now, job, self.logged))
 
     def finished(self, run: Run, finish: Finish) -> None:
         self.note("run", run.number, finish)
@@ -219,7 +222,7 @@ class Hub:
         if run.finish.ended is Ended.AUTH:
             self.paused = True
             self.timeline.later(self.random.uniform(20, 200), self._resume)
-        self._fold(run)
+        self._fold()
         model.end(self.held, run.planned, run.request, self.clock.wall())
         run.ended = True
         lane = run.scope is Scope.WITHDRAWN
@@ -228,18 +231,19 @@ class Hub:
         self.note("settled:", self.held)
         self._after(run)
 
-    def _fold(self, run: Run) -> None:
-        """What the run has reached so far, each line once."""
-        lines, run.folded = run.lines[run.folded :], len(run.lines)
-        last = {line.row.position: line for line in lines}
-        for line in lines:
+    def _fold(self) -> None:
+        """What the runs under way have reached so far, each line once and in the order of the log."""
+        folded: set[str] = set()
+        fresh = sorted((line.seq, run.number, line) for run in self.active.values() for line in run.news())
+        for nth, (_, run, line) in enumerate(fresh, 1):
+            following = next((other for _, other, one in fresh[nth:] if one.row.key == line.row.key), None)
             # What has become of a job is the word on it, unless it was not known when it was folded.
-            if line.fate is Fate.SUBMITTED and last[line.row.position] is not line:
+            if line.fate is Fate.SUBMITTED and following == run:
                 continue
             payload, until = line.row.fingerprint if line.row.op.adds else None, line.job and line.job.until
             told = model.Told(line.row, line.fate, self.clock.wall(line.at), payload, until)
-            model.fold(self.held, told, timedelta(seconds=IN_FLIGHT_S))
-        model.tidy(self.held, [line.row.key for line in lines], self.clock.wall())
+            folded |= model.fold(self.held, told, timedelta(seconds=IN_FLIGHT_S))
+        model.tidy(self.held, folded, self.clock.wall())
 
     def _after(self, run: Run) -> None:
         self.sweep()

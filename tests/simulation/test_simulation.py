@@ -33,7 +33,6 @@ def test_a_bug_is_gone_when_it_is_no_longer_planted() -> None:
     assert first_failure(failure.seed for failure in failures.values() if failure) is None
 
 
-@pytest.mark.xfail(reason="Words of two runs side by side are settled in the order of the runs' ends, not their own.")
 def test_a_remove_that_comes_after_the_second_consent_is_not_taken_for_older_than_the_add() -> None:
     assert not wrong_with(4798, hasty=True)
 

@@ -116,6 +116,42 @@ def test_whoever_was_accepted_before_is_neither_read_nor_doubted_again(engine: A
     assert progress(engine, 1).pending == 3
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_words_of_runs_side_by_side_count_in_the_order_in_which_they_were_said(engine: Any, first: int) -> None:
+    """Added without an answer, withdrawn and removed, consented again and added: there, whichever run ends first."""
+    town(engine, "a@x", "b@x")
+    make_plan(engine, ASKED)
+    adding = read_people(engine, ASKED, 0, 10)
+    log(engine, ASKED, adding, Fate.UNKNOWN)
+    fold_so_far(engine, ASKED, now=NOW, in_flight_s=900)
+    town(engine, "a@x", "b@x", denied={1, 2})
+    removal = after(ASKED, scope=Scope.WITHDRAWN)
+    make_plan(engine, removal)
+    log(engine, removal, read_people(engine, removal, 0, 10), Fate.ACCEPTED)
+    town(engine, "a@x", "b@x", denied={2})
+    again = [Verdict((row,), 2, Fate.ACCEPTED) for row in Stretch(adding, 0, 1)]
+    append_outcomes(engine, ASKED.run, again, NOW)
+    for request in ((ASKED, removal), (removal, ASKED))[first]:
+        settle(engine, request, now=NOW, in_flight_s=900)
+    # The unanswered add may still land on the second.
+    assert states(engine) == {"a@x": "present", "b@x": "possible"}
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_whoever_is_removed_by_a_run_beside_the_one_that_added_them_is_gone(engine: Any, first: int) -> None:
+    town(engine, "a@x", "b@x")
+    make_plan(engine, ASKED)
+    log(engine, ASKED, read_people(engine, ASKED, 0, 10), Fate.ACCEPTED)
+    fold_so_far(engine, ASKED, now=NOW, in_flight_s=900)
+    town(engine, "a@x", "b@x", denied={1})
+    removal = after(ASKED, scope=Scope.WITHDRAWN)
+    make_plan(engine, removal)
+    log(engine, removal, read_people(engine, removal, 0, 10), Fate.ACCEPTED)
+    for request in ((ASKED, removal), (removal, ASKED))[first]:
+        settle(engine, request, now=NOW, in_flight_s=900)
+    assert states(engine) == {"b@x": "present"}
+
+
 def test_another_audience_begins_from_nothing_and_the_old_one_can_be_emptied(engine: Any) -> None:
     town(engine, "a@x")
     deliver(engine, ASKED)

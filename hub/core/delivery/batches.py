@@ -74,6 +74,10 @@ class OpenBatches:
         batch.phase, batch.inquiry = Phase.POLLING, inquiry
         return batch
 
+    def moving(self, number: int) -> bool:
+        batch = self._open.get(number)
+        return batch is not None and batch.moving
+
     def close(self, batch: OpenBatch) -> None:
         del self._open[batch.number]
 

@@ -115,6 +115,11 @@ class Delivery:
         """Whether nothing more will be sent: who waits for leave to send need wait no longer."""
         return self._end is not None
 
+    def idle(self, batch: int) -> bool:
+        """Whether nothing is under way for this batch, and nothing of it still to be written: others may speak about
+        its people."""
+        return not (self._batches.moving(batch) or self._log.holds(batch))
+
     # What happened.
 
     def _gated(self, event: Gated) -> None:
@@ -256,7 +261,7 @@ class Delivery:
             # The log speaks of them already: whatever is added to it, a crash leaves nobody in doubt.
             self._log.add([verdict._replace(job=batch.inquiry.job) for verdict in verdicts])
         else:
-            self._log.add(verdicts, answers=bool(verdicts))
+            self._log.add(verdicts, answers=bool(verdicts), batch=batch.number)
 
     def _stop(self, ended: Ended, reason: str) -> None:
         if self._end is None:

@@ -232,9 +232,11 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Append these to the outcome log durably, as one."""
+    """Append these to the outcome log durably, as one. Until that is done nobody else may speak about the people of
+    these `batches`: so the log has its words in the order in which they came true."""
 
     verdicts: tuple[Verdict, ...]
+    batches: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
