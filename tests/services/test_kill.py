@@ -108,7 +108,7 @@ def in_open_jobs(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "trap", ["after_poll:kill:1", "after_poll:kill:9", "after_commit:kill:2", "before_settle:kill"]
+    "trap", ["after_poll:kill:30", "after_poll:kill:60", "after_commit:kill:2", "before_settle:kill"]
 )
 def test_a_process_killed_while_jobs_are_open_sends_nobody_in_them_again(
     mortals: Mortals, tmp_path: Path, trap: str

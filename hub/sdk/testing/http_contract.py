@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import httpx
+import pytest
 
 from hub.sdk.contract import Audience, Batch, Outcome
 from hub.sdk.errors import AuthError, ConnectorError, RefusedError, TransientError
@@ -141,8 +142,8 @@ class HttpConnectorContract(ConnectorContract):
         async with self.staged() as stage:
             audience = await stage.connector.ensure_audience(self.audience)
             batch = stage.one_batch()
-            job = (await stage.connector.apply(audience, batch)).job
-            for garbage in self.garbage if job is not None else ():
+            job = (await stage.connector.apply(audience, batch)).job or pytest.skip("this vendor answers at once")
+            for garbage in self.garbage:
                 with stage.wire.answering(200, garbage):
                     try:
                         result = await stage.connector.poll(audience, job, [person.key for person in batch.add])
