@@ -36,10 +36,9 @@ def main() -> int:
     asked.add_argument("--seed", type=int, help="replay this one and tell its story")
     asked.add_argument("--bug", choices=sorted(BUGS), help="plant this bug in the replay")
     asked.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
-    asked.add_argument("--hasty", action="store_true", help="replay with consent given while a run is under way")
     options = asked.parse_args()
     if options.seed is not None:
-        return replay(options.seed, options.bug, hasty=options.hasty)
+        return replay(options.seed, options.bug)
     failure = search(options.seeds, options.jobs)
     if failure:
         console.print(f"[bold red]A law is broken.[/] {failure}", highlight=False)
@@ -48,9 +47,9 @@ def main() -> int:
     return report_bugs()
 
 
-def replay(seed: int, bug: str | None, *, hasty: bool) -> int:
+def replay(seed: int, bug: str | None) -> int:
     with BUGS[bug]() if bug else nullcontext():
-        hub = simulate(seed, tell=True, hasty=hasty)
+        hub = simulate(seed, tell=True)
         wrong = list(violations(hub))
     print(*(hub.story or []), sep="\n")
     print(f"\n{type(hub.vendor).__name__}, key {hub.town.key}, {hub.limits}")

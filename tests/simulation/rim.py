@@ -58,7 +58,6 @@ class Hub:
         self.all_courses: list[Course] = []
         self.open: list[Request] = []
         self.missed = False
-        self.hasty = False
         self.rounds_left: int | None = None
         self.story: list[str] | None = None
 

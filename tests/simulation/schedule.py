@@ -19,21 +19,15 @@ from tests.simulation.vendors import BAD_LTV, FAULTS, Vendor
 # In how much of it things happen; some schedules are all haste, in others the deadlines of unanswered requests pass.
 LENGTHS_S = (60.0, 300.0, 2400.0)
 FURTHEST_OFF_S = 80.0
-SECOND_THOUGHTS_S = 5.0
 LTVS = (None, 1.5, 2.5, BAD_LTV)
 EMAILS = tuple(f"{name}@example.com" for name in "abcdef")
 
 
-def simulate(seed: int, *, tell: bool = False, hasty: bool = False) -> Hub:
-    """The world when all is over. `tell` keeps the story.
-
-    `hasty` lets people consent again even while a run is under way that may be removing them: see docs/proofs.md for
-    what is known to go wrong then.
-    """
+def simulate(seed: int, *, tell: bool = False) -> Hub:
+    """The world when all is over. `tell` keeps the story."""
     random = Random(seed)
     timeline = Timeline()
     hub = _hub(random, timeline)
-    hub.hasty = hasty
     hub.story = [] if tell else None
     length = random.choice(LENGTHS_S)
     for _ in range(random.randint(3, 16)):
@@ -101,9 +95,6 @@ def _flip(hub: Hub, random: Random) -> None:
 
 
 def _allow(hub: Hub, pid: int, until: datetime | None) -> None:
-    if hub.active and not hub.hasty:
-        hub.timeline.later(SECOND_THOUGHTS_S, partial(_allow, hub, pid, until))
-        return
     hub.town.say(pid, until)
     hub.changed()
 

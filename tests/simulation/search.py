@@ -27,10 +27,10 @@ class Failure(NamedTuple):
         return f".venv/bin/python -m tests.simulation --seed {self.seed}{planted}"
 
 
-def wrong_with(seed: int, *, hasty: bool = False) -> list[str]:
+def wrong_with(seed: int) -> list[str]:
     """What goes against a law in this schedule. A machine that breaks down or never ends counts as well."""
     try:
-        return list(violations(simulate(seed, hasty=hasty)))
+        return list(violations(simulate(seed)))
     except Exception as error:
         return [f"{type(error).__name__}: {error}"]
 

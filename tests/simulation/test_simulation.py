@@ -34,7 +34,7 @@ def test_a_bug_is_gone_when_it_is_no_longer_planted() -> None:
 
 
 def test_a_remove_that_comes_after_the_second_consent_is_not_taken_for_older_than_the_add() -> None:
-    assert not wrong_with(4798, hasty=True)
+    assert not wrong_with(4798)
 
 
 def test_the_same_seed_tells_the_same_story() -> None:
