@@ -168,6 +168,11 @@ class Capabilities:
     job_deadline_s: float = 3600.0
     limits: tuple[Limit, ...] = ()
 
+    @property
+    def lands_within_s(self) -> float:
+        """How long what went unanswered may still take effect: the answer may have named a job."""
+        return max(self.in_flight_s, self.job_deadline_s) if self.jobs else self.in_flight_s
+
 
 C = TypeVar("C", bound=BaseModel)
 

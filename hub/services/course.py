@@ -92,7 +92,7 @@ class Course:
         elif self._awaits_approval(plan):
             await self._hold()
         elif isinstance(self._early, CancelRequested):
-            await self._settle(plan, destination, Finish(Ended.CANCELLED), connector.limits().in_flight_s)
+            await self._settle(plan, destination, Finish(Ended.CANCELLED), connector.limits().lands_within_s)
         elif self._early is None:
             with recorder.listening():
                 await self._deliver(plan, sync, destination, connector)
@@ -175,7 +175,7 @@ class Course:
             if finish.ended is Ended.DRAINED:
                 await self._note_drained()
                 return
-        await self._settle(plan, destination, finish, connector.limits().in_flight_s)
+        await self._settle(plan, destination, finish, connector.limits().lands_within_s)
 
     async def _send(
         self, plan: dict[str, Any], request: PlanRequest, sync: Sync, connector: Connector[Any], *, resumed: bool

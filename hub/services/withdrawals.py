@@ -67,7 +67,7 @@ async def _fold_runs_under_way(hub: Hub, vendors: Vendors, sync: Sync, active: S
     for run in active:
         plan = await hub.store.runs.plan(run.id) if run.status is RunStatus.RUNNING else None
         if plan:
-            in_flight_s = (await _capabilities(hub, vendors, sync)).in_flight_s
+            in_flight_s = (await _capabilities(hub, vendors, sync)).lands_within_s
             request = plans.from_json(plan["request"])
             now = hub.clock.now()
             await asyncio.to_thread(fold_so_far, hub.engine, request, now=now, in_flight_s=in_flight_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
@@ -14,6 +15,8 @@ from hub.sdk.contract import Result
 from hub.sdk.errors import TransientError
 from tests.simulation.course import Run
 from tests.simulation.planting import planted
+from tests.simulation.rim import Hub
+from tests.simulation.vendors import IN_FLIGHT_S
 from tests.warehouse import planning_model as model
 
 
@@ -84,5 +87,6 @@ def believe_the_first_word_on_a_job() -> Iterator[None]:
 @planted
 def settle_forgets_how_long_a_job_may_take() -> Iterator[None]:
     fold = model.fold
-    with patch.object(model, "fold", lambda held, told, *when: fold(held, told._replace(until=None), *when)):
+    forgetful = patch.object(model, "fold", lambda held, told, *when: fold(held, told._replace(until=None), *when))
+    with forgetful, patch.object(Hub, "_lands_within", lambda self: timedelta(seconds=IN_FLIGHT_S)):
         yield

@@ -241,8 +241,12 @@ class Hub:
                 continue
             payload, until = line.row.fingerprint if line.row.op.adds else None, line.job and line.job.until
             told = model.Told(line.row, line.fate, self.clock.wall(line.at), payload, until)
-            folded |= model.fold(self.held, told, timedelta(seconds=IN_FLIGHT_S))
+            folded |= model.fold(self.held, told, self._lands_within())
         model.tidy(self.held, folded, self.clock.wall())
+
+    def _lands_within(self) -> timedelta:
+        """An answer that never came may have named a job."""
+        return timedelta(seconds=JOB_S if self.vendor.follows else IN_FLIGHT_S)
 
     def _after(self, run: Run) -> None:
         self.sweep()
