@@ -54,6 +54,22 @@ class HubError(Exception):
         return self.problems[0].code
 
 
+class StoreError(Exception):
+    """One of the hub's stores failed or does not answer; says only what kind of failure it was. What was being done
+    may be tried again. `full`: there is no room left."""
+
+    def __init__(self, message: str, *, full: bool = False) -> None:
+        super().__init__(message)
+        self.full = full
+
+    @property
+    def advice(self) -> str:
+        """What whoever asked is told."""
+        if self.full:
+            return "There is no room left on the hub's disk: free some, then try again."
+        return "The hub's store does not answer just now: try again."
+
+
 def refuse(
     code: ErrorCode,
     message: str,

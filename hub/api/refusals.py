@@ -12,7 +12,7 @@ from graphql import GraphQLError
 
 from hub.api.types.node import UserError
 from hub.api.words import UNSET
-from hub.errors import ErrorCode, HubError, Problem, refuse
+from hub.errors import ErrorCode, HubError, Problem, StoreError, refuse
 from hub.logs import where
 
 Resolver = TypeVar("Resolver", bound=Callable[..., Awaitable[Any]])
@@ -83,6 +83,9 @@ def presented(error: GraphQLError) -> GraphQLError:
         return _coded(error, _as_extensions(cause.problems[0]), str(cause))
     request_id = structlog.contextvars.get_contextvars().get("request_id", "unknown")
     log.error("request failed", error_type=type(cause).__name__, where=where(cause))
+    if isinstance(cause, StoreError):
+        told = {"code": "UNAVAILABLE", "requestId": request_id}
+        return _coded(error, told, f"{cause.advice} Request {request_id}.")
     message = f"Something went wrong inside the hub. Its log has more under request {request_id}."
     return _coded(error, {"code": "INTERNAL", "requestId": request_id}, message)
 

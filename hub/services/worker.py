@@ -16,6 +16,7 @@ from contextlib import suppress
 import structlog
 
 from hub.core.records import Run, RunStatus
+from hub.errors import StoreError
 from hub.logs import where
 from hub.services import metrics
 from hub.services.alarm import Alarm
@@ -120,29 +121,44 @@ class Worker:
                 log.warning("lease lost", run=run.id)
             except Exception as error:  # noqa: BLE001 - a fault of ours in one run leaves the others alone
                 log.error("run stumbled", run=run.id, error_type=type(error).__name__, where=where(error))
-                await self._rest_or_fail(claim)
+                await self._rest_or_fail(claim, error)
             else:
                 await self._let_go(claim, course.run)
         self._hub.signals.run_queued.set()
-        await self._reactions.after(course.run)
-        await self._alarm.after(course.run)
+        # If the store is away, their rounds see to it.
+        with suppress(StoreError):
+            await self._reactions.after(course.run)
+            await self._alarm.after(course.run)
 
     async def _let_go(self, claim: Claim, run: Run) -> None:
         """A run that was drained is for whoever comes next; one that ended has given its place up."""
         self._stumbles.pop(run.id, None)
         if not run.status.ended and run.status is not RunStatus.WAITING_APPROVAL:
-            with suppress(LeaseLost):
-                await self._hub.store.runs.release(claim)
+            await self._release(claim)
 
-    async def _rest_or_fail(self, claim: Claim) -> None:
-        runs, now, id = self._hub.store.runs, self._hub.clock.now(), claim.run.id
-        self._stumbles[id] = self._stumbles.get(id, 0) + 1
+    async def _rest_or_fail(self, claim: Claim, error: Exception) -> None:
+        """That a store does not answer is no fault of the run's: it waits for as long as that takes."""
+        id, away = claim.run.id, isinstance(error, StoreError)
+        self._stumbles[id] = self._stumbles.get(id, 0) + (not away)
+        if self._stumbles[id] >= STUMBLES and not away:
+            await self._fail(claim)
+        else:
+            await asyncio.sleep(REST_S * max(1, self._stumbles[id]))
+            await self._release(claim)
+
+    async def _fail(self, claim: Claim) -> None:
+        runs, now = self._hub.store.runs, self._hub.clock.now()
         with suppress(LeaseLost):
-            if self._stumbles[id] >= STUMBLES:
-                await runs.finish(id, RunStatus.FAILED, now=now, failure=GENERIC_FAILURE, fence=claim.fence)
+            await runs.finish(claim.run.id, RunStatus.FAILED, now=now, failure=GENERIC_FAILURE, fence=claim.fence)
+
+    async def _release(self, claim: Claim) -> None:
+        """As soon as the store answers, rather than when the lease runs out."""
+        while True:
+            with suppress(StoreError):
+                with suppress(LeaseLost):
+                    await self._hub.store.runs.release(claim)
                 return
-            await asyncio.sleep(REST_S * self._stumbles[id])
-            await runs.release(claim)
+            await asyncio.sleep(POLL_S)
 
     async def _drain(self) -> None:
         for course in self._courses.values():

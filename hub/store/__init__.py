@@ -4,7 +4,7 @@
 `hub.core.records`.
 """
 
-from hub.store.failures import StoreError
+from hub.errors import StoreError
 from hub.store.ledger import Appended
 from hub.store.ledger_rows import NewEntry
 from hub.store.runs import Claim, LeaseLost

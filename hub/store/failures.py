@@ -3,20 +3,17 @@ what was stored. Drivers quote rows in their messages, so none of them is passed
 
 from __future__ import annotations
 
+import errno
 import re
 import sqlite3
 import sys
 
 from tortoise.exceptions import BaseORMException, IntegrityError, ValidationError
 
-from hub.errors import ErrorCode, HubError, refuse
+from hub.errors import ErrorCode, HubError, StoreError, refuse
 
 # What the triggers of migration 0002 say.
 APPEND_ONLY = "the consent ledger is append-only"
-
-
-class StoreError(Exception):
-    """The control plane's database failed; says only what kind of failure it was."""
 
 
 def database_errors() -> tuple[type[BaseException], ...]:
@@ -36,7 +33,12 @@ def translate(error: BaseException) -> HubError | StoreError:
         return refuse(ErrorCode.INVALID, f"{name or 'A value'} cannot be stored: it is too long.", "input", name)
     cause = _innermost(error)
     kind = " ".join(filter(None, (type(cause).__name__, getattr(cause, "sqlstate", None))))
-    return StoreError(f"The control plane's database failed ({kind}).")
+    return StoreError(f"The control plane's database failed ({kind}).", full=_is_full(cause))
+
+
+def _is_full(cause: BaseException) -> bool:
+    said = (getattr(cause, "sqlstate", None), getattr(cause, "sqlite_errorname", None), getattr(cause, "errno", None))
+    return bool({"53100", "SQLITE_FULL", errno.ENOSPC} & set(said))
 
 
 def _conflict(constraint: str) -> HubError:

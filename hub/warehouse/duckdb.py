@@ -11,19 +11,22 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from hub.errors import ErrorCode, HubError, refuse
+from hub.errors import ErrorCode, HubError, StoreError, refuse
 from hub.warehouse.engine import Params
 
 NOTHING: Mapping[str, Any] = {}
 MEMORY = ":memory:"
 # How long a question that is being answered when the file is closed may take to hear of it.
 LAST_CALL_S = 5.0
+# What a disk does to the engine. After the second it answers nothing any more until the file is opened anew.
+FAULTS = (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException)
 # Bytes of Arrow that may stay in memory until their transaction ends; scanning a table is quicker than a stream.
 SMALL = 8_000_000
 
@@ -42,13 +45,18 @@ def open_duckdb(path: str | Path, memory_limit: str | None = None, threads: int 
     """
     # Rows come in on threads of their own, and Arrow's own allocator would keep what each of them held.
     pa.set_memory_pool(pa.system_memory_pool())
+    connect = partial(_connect, path, _settings(path, memory_limit, threads))
     try:
-        root = duckdb.connect(str(path), config=_settings(path, memory_limit, threads))
-        for statement in LOCKS:
-            root.execute(statement)
+        return DuckDbEngine(connect, Path(path))
     except (duckdb.Error, RuntimeError) as problem:
         raise _refusal(problem) from problem
-    return DuckDbEngine(root, Path(path))
+
+
+def _connect(path: str | Path, settings: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+    root = duckdb.connect(str(path), config=settings)
+    for statement in LOCKS:
+        root.execute(statement)
+    return root
 
 
 def _settings(path: str | Path, memory_limit: str | None, threads: int | None) -> dict[str, Any]:
@@ -91,6 +99,11 @@ def _refusal(problem: Exception) -> HubError:
     )
 
 
+def _failure(problem: Exception) -> StoreError:
+    full = "No space left on device" in str(problem)
+    return StoreError(f"The data plane's file failed ({type(problem).__name__}).", full=full)
+
+
 class DuckDbReader:
     """Reads on a connection of its own per call, so that any number of threads may ask at once."""
 
@@ -98,6 +111,7 @@ class DuckDbReader:
 
     def __init__(self, root: duckdb.DuckDBPyConnection) -> None:
         self._root = root
+        self._broken = False
         # The root connection serves one call at a time and refuses a second one instead of waiting; nor can it be
         # closed while any of its cursors is at work.
         self._door = threading.Condition()
@@ -109,6 +123,9 @@ class DuckDbReader:
         connection = self._enter()
         try:
             yield connection
+        except FAULTS as fault:
+            self._broken = self._broken or isinstance(fault, duckdb.FatalException)
+            raise _failure(fault) from None
         finally:
             self._leave(connection)
 
@@ -116,9 +133,14 @@ class DuckDbReader:
         with self._door:
             if self._closing:
                 raise duckdb.ConnectionException("The data plane is being closed.")
+            if self._broken:
+                self._mend()
             connection = self._root.cursor()
             self._inside.add(connection)
             return connection
+
+    def _mend(self) -> None:
+        """Open what answers nothing any more anew, once everybody has heard so."""
 
     def _leave(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.close()
@@ -182,10 +204,23 @@ class Arriving:
 class DuckDbEngine(DuckDbReader):
     shared = False
 
-    def __init__(self, root: duckdb.DuckDBPyConnection, path: Path) -> None:
-        super().__init__(root)
+    def __init__(self, connect: Callable[[], duckdb.DuckDBPyConnection], path: Path) -> None:
+        super().__init__(connect())
+        self._connect = connect
         self._path = path
         self._turn = threading.Lock()
+
+    def _mend(self) -> None:
+        # A handle that somebody still holds would keep what is broken alive.
+        if not self._door.wait_for(lambda: not (self._broken and self._inside), LAST_CALL_S):
+            raise StoreError("The data plane's file is to be opened anew, and is still in use.")
+        if self._broken:
+            self._root.close()
+            try:
+                self._root = self._connect()
+            except (duckdb.Error, RuntimeError) as problem:
+                raise _failure(problem) from None
+            self._broken = False
 
     @contextmanager
     def stream(self, sql: str, params: Params = NOTHING, rows: int = 10_000) -> Iterator[Iterator[pa.RecordBatch]]:
@@ -224,7 +259,7 @@ class DuckDbEngine(DuckDbReader):
 
     def close(self) -> None:
         with self._turn:
-            with suppress(duckdb.Error), self._asking() as connection:
+            with suppress(duckdb.Error, StoreError), self._asking() as connection:
                 connection.execute("CHECKPOINT")
             with self._door:
                 self._closing = True

@@ -21,7 +21,7 @@ from psycopg.sql import SQL, Composed, Identifier
 from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from hub.errors import ErrorCode, refuse
+from hub.errors import ErrorCode, StoreError, refuse
 from hub.warehouse.engine import Params
 
 NOTHING: Mapping[str, Any] = {}
@@ -29,6 +29,10 @@ NOTHING: Mapping[str, Any] = {}
 WRITER = 0x687562
 TURN = f"SELECT pg_advisory_xact_lock({WRITER}, hashtext(current_schema()))"
 CONNECTIONS, WAIT_S = 16, 30.0
+# The pool waits longer from one attempt to the next for so long, then begins anew: a server that is back is soon found.
+RECONNECT_S = 5.0
+# PostgreSQL's code for a disk without room.
+FULL = "53100"
 # Timestamps are UTC-naive everywhere; casts from text with an offset go through this zone.
 SCHEMA = "warehouse"
 SESSION = f"-c TimeZone=UTC -c client_min_messages=warning -c search_path={SCHEMA}"
@@ -75,7 +79,15 @@ def open_postgres(url: str) -> PostgresEngine:
     or nothing answers there."""
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     settings = _settings(url)
-    pool = ConnectionPool(url, min_size=1, max_size=CONNECTIONS, open=False, kwargs=settings, configure=_configure)
+    pool = ConnectionPool(
+        url,
+        min_size=1,
+        max_size=CONNECTIONS,
+        open=False,
+        kwargs=settings,
+        configure=_configure,
+        reconnect_timeout=RECONNECT_S,
+    )
     try:
         pool.open(wait=True, timeout=WAIT_S)
         _make_schema(pool)
@@ -117,8 +129,15 @@ class PostgresReader:
 
     @contextmanager
     def _asking(self) -> Iterator[psycopg.Connection[Any]]:
-        with self._pool.connection() as connection:
-            yield connection
+        try:
+            with self._pool.connection() as connection:
+                yield connection
+        except psycopg.OperationalError as fault:
+            if not isinstance(fault, PoolTimeout):
+                # If it went away, others that are idle point to where it was as well.
+                self._pool.check()
+            kind = " ".join(filter(None, (type(fault).__name__, fault.sqlstate)))
+            raise StoreError(f"The data plane's server failed ({kind}).", full=fault.sqlstate == FULL) from None
 
     def query(self, sql: str, params: Params = NOTHING) -> pa.Table:
         with self._asking() as connection:

@@ -18,6 +18,8 @@ STATUS = {
     ErrorCode.LIMIT: 413,
     ErrorCode.POLICY: 409,
 }
+# With a 503.
+AGAIN = {"Retry-After": "5"}
 
 
 class Json(Response):

@@ -3,6 +3,7 @@ answer also when something unexpected happens."""
 
 from __future__ import annotations
 
+import errno
 import re
 import secrets
 from time import perf_counter
@@ -13,15 +14,16 @@ from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hub.errors import StoreError
 from hub.logs import where
-from hub.store import StoreError
-from hub.web.answers import Json, refusal
+from hub.web.answers import AGAIN, Json, refusal
 
 REQUESTS = Counter(
     "hub_http_requests_total", "HTTP requests, by route, method and status.", ["route", "method", "status"]
 )
 SECONDS = Histogram("hub_http_request_seconds", "How long HTTP requests take, by route.", ["route"])
 ROUTES: Final = ("/graphql", "/import", "/healthz", "/readyz", "/metrics", "/v1", "/hooks")
+NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 GOOD_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 CAREFUL: Final = {
@@ -92,8 +94,9 @@ def _careful(headers: MutableHeaders, request_id: str) -> None:
 
 
 def _failed(error: Exception, request_id: str) -> Json:
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        error = StoreError("A file could not be written.", full=True)
     if isinstance(error, StoreError):
-        message = f"The hub's store does not answer just now: try again. Request {request_id}."
-        return refusal(503, "INTERNAL", message, {"Retry-After": "5"})
+        return refusal(503, "UNAVAILABLE", f"{error.advice} Request {request_id}.", AGAIN)
     message = f"Something went wrong inside the hub. Its log has more under request {request_id}."
     return refusal(500, "INTERNAL", message)

@@ -21,7 +21,7 @@ from hub.api.schema import schema
 from hub.errors import HubError
 from hub.services.hub import Hub
 from hub.web.access import Gate
-from hub.web.answers import Json, refusal, refused
+from hub.web.answers import AGAIN, Json, refusal, refused
 from hub.web.body import whole
 
 BY_POST = {OperationType.QUERY, OperationType.MUTATION}
@@ -60,7 +60,9 @@ class Questions:
             return refusal(400, "UNSUPPORTED", "A subscription goes over a websocket, by graphql-transport-ws.")
         except (CannotGetOperationTypeError, MissingQueryError):
             return refusal(400, "INVALID", "Name one of the document's operations with `operationName`.")
-        return Json(_shown(result.data, result.errors))
+        away = any((error.extensions or {}).get("code") == "UNAVAILABLE" for error in result.errors or [])
+        shown = _shown(result.data, result.errors)
+        return Json(shown, status_code=503, headers=AGAIN) if away else Json(shown)
 
 
 def _shape_problem(asked: Any) -> str | None:
