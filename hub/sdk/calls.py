@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from hub.sdk.errors import TransientError
+from hub.sdk.errors import ConnectorError, TransientError
 
 
 class _Call:
     arrived = False
+    reached = False
 
 
 _call: ContextVar[_Call | None] = ContextVar("call", default=None)
@@ -19,13 +20,15 @@ _call: ContextVar[_Call | None] = ContextVar("call", default=None)
 @contextmanager
 def one_call() -> Iterator[None]:
     """Around one call of a connector: a TransientError that it raises says `sent=False` only if none of the call's
-    requests can have arrived, whatever became of the last."""
+    requests can have arrived, whatever became of the last; any error says `reached` if one before it did its work."""
     call = _Call()
     token = _call.set(call)
     try:
         yield
-    except TransientError as error:
-        error.sent = error.sent or call.arrived
+    except ConnectorError as error:
+        error.reached = call.reached
+        if isinstance(error, TransientError):
+            error.sent = error.sent or call.arrived
         raise
     finally:
         _call.reset(token)
@@ -35,3 +38,9 @@ def note_arrival() -> None:
     """A request of the call that is under way in this task, if there is one, may have arrived."""
     if call := _call.get():
         call.arrived = True
+
+
+def note_effect() -> None:
+    """A request of the call has changed something at the vendor, or may have."""
+    if call := _call.get():
+        call.reached = True

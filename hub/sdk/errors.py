@@ -4,7 +4,10 @@ from __future__ import annotations
 
 
 class ConnectorError(Exception):
-    """`reason` is for the admin and must hold no personal data and no secret."""
+    """`reason` is for the admin and must hold no personal data and no secret. `reached` is not the connector's to say:
+    an earlier request of the same call may have changed something."""
+
+    reached = False
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

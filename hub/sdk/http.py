@@ -22,7 +22,7 @@ import httpx
 import orjson
 
 from hub.sdk.answers import Classifier, Response, by_status
-from hub.sdk.calls import note_arrival
+from hub.sdk.calls import note_arrival, note_effect
 from hub.sdk.egress import EgressPolicy, Endpoint
 from hub.sdk.errors import RefusedError, TransientError
 from hub.sdk.exchanges import told
@@ -47,6 +47,10 @@ class Bounds:
     def wire(self) -> int:
         """Bytes of an answer as it comes in: packed, in chunks, with its heads and whatever else goes before it."""
         return 2 * self.body + 1_000_000
+
+
+# Requests that change nothing, whatever becomes of them.
+READING = frozenset({"GET", "HEAD"})
 
 
 class Observer(Protocol):
@@ -122,6 +126,8 @@ class Http:
                 self._observer.answered(response)
             if error := classify(response):
                 raise error
+        if method not in READING:
+            note_effect()
         return response
 
     def _built(self, method: str, endpoint: Endpoint, body: bytes | None, headers: Mapping[str, str]) -> httpx.Request:
@@ -180,6 +186,7 @@ def _raise_fault(error: Exception, host: str, progress: _Progress) -> NoReturn:
     sent = not (isinstance(error, _NEVER_SENT) or progress.certainly_unsent or kept_waiting)
     if sent:
         note_arrival()
+        note_effect()
     late = isinstance(error, TimeoutError | httpx.TimeoutException)
     said = "did not answer in time" if late else "broke off" if sent else "could not be reached"
     raise TransientError(f"{host} {said}", sent=sent) from None

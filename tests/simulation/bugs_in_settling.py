@@ -15,10 +15,9 @@ from tests.warehouse import planning_model as model
 def _settling(change: Callable[[model.Told], model.Told | None]) -> Any:
     fold = model.fold
 
-    def wrong(held: model.Ledger, told: model.Told, *when: Any) -> None:
+    def wrong(held: model.Ledger, told: model.Told, *when: Any) -> set[str]:
         changed = change(told)
-        if changed is not None:
-            fold(held, changed, *when)
+        return fold(held, changed, *when) if changed is not None else set()
 
     return patch.object(model, "fold", wrong)
 
@@ -54,11 +53,12 @@ def settle_forgets_the_unknown() -> Iterator[None]:
 def _never_again(op: str) -> Any:
     fold = model.fold
 
-    def once(held: model.Ledger, told: model.Told, *when: Any) -> None:
-        fold(held, told, *when)
+    def once(held: model.Ledger, told: model.Told, *when: Any) -> set[str]:
+        folded = fold(held, told, *when)
         one = held.get(told.row.key)
         if one and one.again == op:
             held[told.row.key] = replace(one, again=None, fingerprint=None if op == "remove" else one.fingerprint)
+        return folded
 
     return patch.object(model, "fold", once)
 

@@ -145,12 +145,14 @@ class Delivery:
         batch = self._batches.expecting(event.batch, event.attempt, Phase.SENDING)
         if batch is None:
             return
+        if isinstance(event.answer, ConnectorError) and event.answer.reached:
+            batch.rows = doubted(batch.rows, batch.attempt.number)
         match event.answer:
             case Result():
                 self._read_result(batch, event.answer, event.until)
-            case AuthError():
-                self._close(batch, batch.attempt.left_open(batch.rows, event.answer.reason))
-                self._stop(ended_by(event.answer), event.answer.reason)
+            case AuthError() as error:
+                self._close(batch, batch.attempt.left_open(batch.rows, error.reason))
+                self._stop(ended_by(error), error.reason)
             case RefusedError():
                 self._refused(batch, event.answer)
             case Crashed():

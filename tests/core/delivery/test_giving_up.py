@@ -122,3 +122,17 @@ def test_a_vendor_that_gave_a_word_once_was_reached(word: Answer) -> None:
     sent(machine, 1, 2)
     machine.handle(Answered(1, 2, word))
     assert machine.handle(Committed()) == [Finish(Ended.COMPLETED)]
+
+
+@pytest.mark.parametrize(
+    ("error", "fates"),
+    [
+        (AuthError("locked out"), [Fate.UNKNOWN]),
+        (RefusedError("bad"), [Fate.UNKNOWN, Fate.REJECTED]),
+    ],
+)
+def test_a_call_that_has_done_something_before_it_failed_leaves_people_in_doubt(
+    error: ConnectorError, fates: list[Fate]
+) -> None:
+    error.reached = True
+    assert [line.fate for line in given_up(error)] == fates
