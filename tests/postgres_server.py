@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 LOCAL = "postgresql://postgres@127.0.0.1:5432/postgres"
@@ -21,8 +22,8 @@ def postgres_url() -> Iterator[str | None]:
     if named or answers(LOCAL):
         yield named or LOCAL
     elif binaries := find_binaries():
-        with throwaway_cluster(binaries) as url:
-            yield url
+        with throwaway_cluster(binaries) as cluster:
+            yield cluster.url
     else:
         yield None
 
@@ -45,22 +46,47 @@ def find_binaries() -> Path | None:
     return versions[-1].parent if versions else None
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """A server of our own, which may be stopped and started; how hard it stops is for `pg_ctl` to know."""
+
+    binaries: Path
+    folder: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def make(self) -> None:
+        as_server_user(
+            [self.binaries / "initdb", "-D", self.folder / "data", "-A", "trust", "-U", "postgres"], self.folder
+        )
+
+    def start(self) -> None:
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self.folder} -c fsync=off"
+        self._control("-l", self.folder / "log", "-o", options, "start")
+
+    def stop(self, mode: str) -> None:
+        self._control("-m", mode, "stop")
+
+    def _control(self, *words: str | Path) -> None:
+        as_server_user([self.binaries / "pg_ctl", "-D", self.folder / "data", "-w", *words], self.folder)
+
+
 @contextmanager
-def throwaway_cluster(binaries: Path) -> Iterator[str]:
+def throwaway_cluster(binaries: Path) -> Iterator[Cluster]:
     """A cluster in a temporary folder on a free loopback port, stopped and removed afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="hub-postgres-"))
-    port = free_port()
+    cluster = Cluster(binaries, Path(tempfile.mkdtemp(prefix="hub-postgres-")), free_port())
     try:
-        as_server_user([binaries / "initdb", "-D", folder / "data", "-A", "trust", "-U", "postgres"], folder)
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off"
-        control = [binaries / "pg_ctl", "-D", folder / "data", "-w", "-l", folder / "log"]
-        as_server_user([*control, "-o", options, "start"], folder)
+        cluster.make()
+        cluster.start()
         try:
-            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+            yield cluster
         finally:
-            as_server_user([*control, "-m", "immediate", "stop"], folder)
+            cluster.stop("immediate")
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(cluster.folder, ignore_errors=True)
 
 
 def as_server_user(command: list[str | Path], folder: Path) -> None:

@@ -34,6 +34,8 @@ async def catch_up(hub: Hub) -> Position:
     look = _looks.get(hub.engine)
     if look is None or look.done():
         look = _looks[hub.engine] = asyncio.create_task(_look(hub))
+        # Whoever asked may have gone when it fails.
+        look.add_done_callback(lambda done: done.cancelled() or done.exception())
     return await asyncio.shield(look)
 
 

@@ -196,3 +196,5 @@ def _silence_drivers() -> None:
     # At DEBUG both write every statement with its values.
     for name in ("tortoise", "aiosqlite"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It writes a stack trace every time that a server which is away does not answer its pool.
+    logging.getLogger("asyncpg").setLevel(logging.ERROR)

@@ -19,7 +19,8 @@ APPEND_ONLY = "the consent ledger is append-only"
 def database_errors() -> tuple[type[BaseException], ...]:
     """Everything a driver raises. asyncpg is an extra, looked at only where it is in use."""
     asyncpg = sys.modules.get("asyncpg")
-    extra = (asyncpg.PostgresError, asyncpg.InterfaceError) if asyncpg else ()
+    # The last is what it says of an answer that a broken connection cut short.
+    extra = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) if asyncpg else ()
     return (BaseORMException, sqlite3.Error, OSError, *extra)
 
 

@@ -28,7 +28,8 @@ NOTHING: Mapping[str, Any] = {}
 # Any number will do, as long as every hub uses it: "hub" in ASCII, beside the schema's own hash.
 WRITER = 0x687562
 TURN = f"SELECT pg_advisory_xact_lock({WRITER}, hashtext(current_schema()))"
-CONNECTIONS, WAIT_S = 16, 30.0
+# Seconds to wait for the server at the start, and later for a connection that is free or can be made.
+CONNECTIONS, WAIT_S, FREE_S = 16, 30.0, 10.0
 # The pool waits longer from one attempt to the next for so long, then begins anew: a server that is back is soon found.
 RECONNECT_S = 5.0
 # PostgreSQL's code for a disk without room.
@@ -86,6 +87,7 @@ def open_postgres(url: str) -> PostgresEngine:
         open=False,
         kwargs=settings,
         configure=_configure,
+        timeout=FREE_S,
         reconnect_timeout=RECONNECT_S,
     )
     try:
