@@ -18,6 +18,7 @@ from hub.core.delivery.rows import Row, Rows
 from hub.core.delivery.verdicts import Attempt
 from hub.core.planning import Fate
 from hub.sdk.contract import OutcomeKind, Result
+from hub.sdk.errors import RefusedError
 from tests.simulation import bugs_in_jobs, bugs_in_settling  # noqa: F401 - plant their own
 from tests.simulation.course import KeysInFlight
 from tests.simulation.planting import BUGS, planted
@@ -168,21 +169,22 @@ def give_up_at_the_first_fault() -> Iterator[None]:
 
 @planted
 def never_bisect() -> Iterator[None]:
-    def whole(self: Delivery, batch: Any) -> None:
-        self._close(batch, [batch.attempt.verdict(batch.rows, Fate.REJECTED)])
+    refused = Delivery._refused
 
-    with patch.object(Delivery, "_split", whole):
+    def whole(self: Delivery, batch: Any, error: RefusedError) -> None:
+        refused(self, batch, RefusedError(error.reason))
+
+    with patch.object(Delivery, "_refused", whole):
         yield
 
 
 @planted
 def forget_the_second_half() -> Iterator[None]:
-    def first_half(self: Delivery, batch: Any) -> None:
-        self._batches.close(batch)
-        half = batch.rows[: len(batch.rows) // 2]
-        self._batches.begin(half, Attempt(batch.attempt.number + 1), batch.failures)
+    def first_half(self: OpenBatches, batch: Any) -> None:
+        self.close(batch)
+        self.begin(batch.rows[: len(batch.rows) // 2], Attempt(batch.attempt.number + 1), batch.failures)
 
-    with patch.object(Delivery, "_split", first_half):
+    with patch.object(OpenBatches, "split", first_half):
         yield
 
 

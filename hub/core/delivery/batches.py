@@ -74,6 +74,12 @@ class OpenBatches:
         batch.phase, batch.inquiry = Phase.POLLING, inquiry
         return batch
 
+    def split(self, batch: OpenBatch) -> None:
+        self.close(batch)
+        middle = len(batch.rows) // 2
+        for half in (batch.rows[:middle], batch.rows[middle:]):
+            self.begin(half, Attempt(batch.attempt.number + 1), batch.failures)
+
     def moving(self, number: int) -> bool:
         batch = self._open.get(number)
         return batch is not None and batch.moving

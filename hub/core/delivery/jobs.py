@@ -54,6 +54,11 @@ class Inquiry:
         return word if _gist(word) == _gist(self.word) else JOB_UNCLEAR
 
 
+def as_told(polls: int, retry_after: float | None) -> float:
+    """Seconds until the next poll where nobody has another policy: what the vendor says, else longer each time."""
+    return retry_after or float(polls)
+
+
 def asked_to_wait(answer: Answer) -> float | None:
     """Seconds until the next poll, where the vendor named them."""
     return answer.retry_after if isinstance(answer, Result | TransientError) else None

@@ -16,7 +16,7 @@ from datetime import datetime
 
 from hub.core.delivery.ahead import Ahead
 from hub.core.delivery.batches import OpenBatch, OpenBatches, Phase
-from hub.core.delivery.jobs import Followed, Inquiry, asked_to_wait
+from hub.core.delivery.jobs import Followed, Inquiry, as_told, asked_to_wait
 from hub.core.delivery.messages import (
     Answered,
     CancelRequested,
@@ -51,10 +51,6 @@ from hub.sdk.contract import Result
 from hub.sdk.errors import AuthError, ConnectorError, RefusedError, TransientError
 
 
-def _as_asked(polls: int, retry_after: float | None) -> float:
-    return retry_after or float(polls)
-
-
 class Delivery:
     """`delay` is the retry policy, `pause` that of polls; attempts are numbered on from `attempts_before`, those of
     processes that died.
@@ -68,7 +64,7 @@ class Delivery:
         limits: Limits,
         delay: Delay,
         attempts_before: int = 0,
-        pause: Pause = _as_asked,
+        pause: Pause = as_told,
         jobs: Sequence[Followed] = (),
     ) -> None:
         self._limits = limits
@@ -104,10 +100,8 @@ class Delivery:
                 self._woken(event)
             case Committed():
                 self._log.committed()
-            case CancelRequested():
-                self._stop(Ended.CANCELLED, "The run was cancelled.")
-            case DrainRequested():
-                self._stop(Ended.DRAINED, "The process is stopping.")
+            case CancelRequested() | DrainRequested():
+                self._stop(event.ended, event.reason)
         return self._next_commands()
 
     @property
@@ -116,8 +110,7 @@ class Delivery:
         return self._end is not None
 
     def idle(self, batch: int) -> bool:
-        """Whether nothing is under way for this batch, and nothing of it still to be written: others may speak about
-        its people."""
+        """Whether others may speak about its people: nothing is under way for it, nor still to be written."""
         return not (self._batches.moving(batch) or self._log.holds(batch))
 
     # What happened.
@@ -184,13 +177,7 @@ class Delivery:
         elif self._end:
             self._abandon(batch)
         else:
-            self._split(batch)
-
-    def _split(self, batch: OpenBatch) -> None:
-        self._batches.close(batch)
-        middle = len(batch.rows) // 2
-        for half in (batch.rows[:middle], batch.rows[middle:]):
-            self._batches.begin(half, Attempt(batch.attempt.number + 1), batch.failures)
+            self._batches.split(batch)
 
     def _unanswered(self, batch: OpenBatch, reason: str, retry_after: float | None, *, sent: bool) -> None:
         if sent:
@@ -293,12 +280,8 @@ class Delivery:
     def _gate_ready(self) -> None:
         for batch in self._batches.ready():
             if self._batches.slot_free() and (batch.in_doubt or self._may_doubt_more()):
-                self._gate(batch)
-
-    def _gate(self, batch: OpenBatch) -> None:
-        batch.phase = Phase.GATING
-        number = batch.attempt.number
-        self._commands.append(Gate(batch.number, number, batch.rows, fresh=number > self._attempts_before + 1))
+                batch.phase, number = Phase.GATING, batch.attempt.number
+                self._commands.append(Gate(batch.number, number, batch.rows, fresh=number > self._attempts_before + 1))
 
     def _may_doubt_more(self) -> bool:
         return self._batches.in_doubt() + self._log.answers < self._limits.uncommitted

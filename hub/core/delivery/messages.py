@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from hub.core.delivery.rows import Rows
 from hub.core.planning import Fate
@@ -173,10 +173,16 @@ class Committed:
 class CancelRequested:
     """Claim nothing more, let what is in flight finish, leave the rest pending."""
 
+    ended: ClassVar[Ended] = Ended.CANCELLED
+    reason: ClassVar[str] = "The run was cancelled."
+
 
 @dataclass(frozen=True, slots=True)
 class DrainRequested:
     """The process is stopping: as for a cancel, but the run goes on in another process."""
+
+    ended: ClassVar[Ended] = Ended.DRAINED
+    reason: ClassVar[str] = "The process is stopping."
 
 
 Event = ChunkRead | Gated | Answered | Polled | Woken | Committed | CancelRequested | DrainRequested
