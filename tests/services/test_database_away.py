@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -71,6 +72,8 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture
 async def place(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Place]:
     with moulds.fresh_postgres(cluster.url) as url:
+        # Without it a server loses what it has acknowledged in its last moments; other tests are quicker without it.
+        moulds.run_on(url, f'ALTER DATABASE "{urlsplit(url).path[1:]}" SET synchronous_commit = on')
         await migrate(url)
         settings = Settings(
             data=tmp_path, database_url=url, warehouse_url=url, connectors=frozenset({"sandbox"}), threads=1

@@ -139,12 +139,9 @@ def test_a_process_killed_at_random_again_and_again_loses_nothing(
     mortals: Mortals, waiting: tuple[Path, str], seed: int
 ) -> None:
     folder, url = waiting
-    random, deaths = Random(seed), 0
-    for _ in range(5):
-        if mortals.live(folder, url, "work", kill_after=random.uniform(0.05, 1.2)) == 0:
-            break
-        deaths += 1
-    else:
-        assert mortals.live(folder, url, "work") == 0
+    random = Random(seed)
+    lives = [mortals.live(folder, url, "work", kill_after=random.uniform(0.05, 0.5)) for _ in range(5)]
+    assert set(lives) <= {0, -signal.SIGKILL}
+    assert mortals.live(folder, url, "work") == 0
     nothing_is_lost(folder)
-    little_is_sent_twice(folder, deaths)
+    little_is_sent_twice(folder, deaths=lives.count(-signal.SIGKILL))

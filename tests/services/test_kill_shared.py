@@ -33,7 +33,7 @@ pytestmark = pytest.mark.postgres
 ELSEWHERE = {"after_poll", "after_page", "before_audit_settle", "after_audit_settle"}
 # Of up to eight batches in one commit, even thirty make two.
 NTH = {"before_gate": 4, "after_gate": 4, "after_send_before_commit": 4, "after_commit": 2}
-DEATHS, DEATHS_OF_A_HUB = 150, 5
+DEATHS, LIVES = 200, 5
 
 
 @dataclass
@@ -94,7 +94,7 @@ def test_processes_killed_at_random_again_and_again_lose_nothing_on_a_server(gra
     random, deaths = Random(39), 0
     while deaths < DEATHS:
         with graveyard.hub() as folder:
-            lives = [graveyard.work(folder, kill_after=random.uniform(0.05, 0.6)) for _ in range(DEATHS_OF_A_HUB)]
+            lives = [graveyard.work(folder, kill_after=random.uniform(0.05, 0.6)) for _ in range(LIVES)]
             assert set(lives) <= {0, -signal.SIGKILL}
             assert graveyard.work(folder) == 0
             nothing_is_lost(folder)
