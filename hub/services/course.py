@@ -48,6 +48,7 @@ class Course:
         self._errands = Errands(desk.policy.delay, desk.sleep, hold.confirm)
         self._early: CancelRequested | DrainRequested | None = None
         self._recorder: Recorder | None = None
+        self._destination: Destination | None = None
         self._swap: Swap | None = None
         self._log = log.bind(run=claim.run.id, cause=claim.run.cause.value)
 
@@ -64,7 +65,7 @@ class Course:
     def _end_early(self, event: CancelRequested | DrainRequested) -> None:
         if self._early is None:
             self._early = event
-            self._errands.end(Finish(Ended.DRAINED if isinstance(event, DrainRequested) else Ended.CANCELLED))
+            self._errands.end(Finish(event.ended))
             if self._executor:
                 self._executor.tell(event)
 
@@ -77,8 +78,8 @@ class Course:
         destination = await self._hub.store.destinations.find(sync.destination_id)
         assert destination is not None, "the store keeps a destination while it has syncs"  # noqa: S101 - for the reader
         try:
-            connector = await self._desk.vendors.connect(destination)
-            self._errands.limiter = self._desk.vendors.limiter(destination)
+            connector, self._errands.limiter = await self._desk.vendors.engage(destination)
+            self._destination = destination
             self._recorder = recorder = await Recorder.of(self._hub, self._claim, connector, sync.fields)
             plan = self._claim.plan or await self._prepare(sync, connector, recorder)
         except HubError as error:
@@ -98,9 +99,11 @@ class Course:
                 await self._deliver(plan, sync, destination, connector)
 
     async def save_history(self, *, last: bool = False) -> None:
-        """Write down what the run's recorder has heard so far. Raises LeaseLost."""
+        """Write down what the run's recorder has heard so far, and what the vendor still allows. Raises LeaseLost."""
         if self._recorder:
             await self._recorder.save(last=last)
+        if self._destination:
+            await self._desk.vendors.remember(self._destination)
 
     # Plan.
 
@@ -265,8 +268,8 @@ class Course:
 
     async def _end(self, status: RunStatus, failure: Problem | None, **numbers: Any) -> None:
         await self.save_history(last=True)
-        store, now = self._hub.store, self._hub.clock.now()
-        self._run = await store.runs.finish(
+        runs, now = self._hub.store.runs, self._hub.clock.now()
+        self._run = await runs.finish(
             self._run.id, status, now=now, failure=failure, fence=self._claim.fence, **numbers
         )
         self._hub.signals.run_ended.ring()
@@ -290,11 +293,5 @@ class Course:
     async def _keep(self, plan: dict[str, Any]) -> None:
         """How the machine ended is kept before anything follows from it, so that a crash does not lose it."""
         run = self._run
-        self._run = await self._hub.store.runs.save_plan(
-            run.id,
-            plan,
-            watermark=run.watermark or 0,
-            counts=run.counts,
-            withheld=run.withheld,
-            fence=self._claim.fence,
-        )
+        told: dict[str, Any] = {"watermark": run.watermark or 0, "counts": run.counts, "withheld": run.withheld}
+        self._run = await self._hub.store.runs.save_plan(run.id, plan, **told, fence=self._claim.fence)

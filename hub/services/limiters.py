@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from hub.core.limits.limiter import Said, after, decide, seen, taken, under
+from hub.core.limits.memory import Memory, memory_of, recalled
 from hub.sdk.contract import Capabilities
 from hub.sdk.errors import TransientError
 from hub.sdk.http import Response
@@ -91,6 +92,15 @@ class Limiter:
         """A throttled answer slows the whole destination; any other says nothing here."""
         if isinstance(answer, TransientError) and answer.retry_after is not None:
             self._state = after(self._state, Said(retry_after=answer.retry_after), self._clock())
+
+    @property
+    def memory(self) -> Memory:
+        """What the next process must know."""
+        return memory_of(self._state, self._clock())
+
+    def recall(self, memory: Memory) -> None:
+        """Heed what the process before has counted."""
+        self._state = recalled(self._state, memory, self._clock())
 
     def asked(self) -> None:
         if self._prepaid:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from hub.core.limits.memory import Memory
 from hub.core.records import Destination
 from hub.errors import ErrorCode, HubError, Problem
 from hub.plugins import ConnectorClass
@@ -31,10 +32,29 @@ class Vendors:
         self._workspace = Workspace(files)
         self._known: dict[int, tuple[int, Connector[Any]]] = {}
         self._limiters: dict[int, Limiter] = {}
+        self._kept: dict[int, Memory] = {}
 
     def limiter(self, destination: Destination) -> Limiter:
         """The one that all runs of the destination share; it outlives changes of the configuration."""
         return self._limiters.setdefault(destination.id, Limiter())
+
+    async def engage(self, destination: Destination) -> tuple[Connector[Any], Limiter]:
+        """The connector and the limiter for a run; another process may have spoken for the destination meanwhile.
+        Raises what `connect` raises."""
+        connector, limiter = await self.connect(destination), self.limiter(destination)
+        limiter.recall(await self.allowance(destination))
+        return connector, limiter
+
+    async def allowance(self, destination: Destination) -> Memory:
+        """What was known of its limits when somebody last spoke for it."""
+        return Memory(**await self._hub.store.destinations.allowance(destination.id))  # type: ignore[typeddict-item]
+
+    async def remember(self, destination: Destination) -> None:
+        """So that whoever speaks for the destination next knows what is left, today, of what it allows."""
+        memory = self.limiter(destination).memory
+        if memory != self._kept.get(destination.id):
+            await self._hub.store.destinations.keep_allowance(destination.id, memory)
+            self._kept[destination.id] = memory
 
     async def connect(self, destination: Destination) -> Connector[Any]:
         """The destination's connector. HubError NOT_FOUND when it is not installed or disabled, INVALID when the

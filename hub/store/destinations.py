@@ -69,6 +69,17 @@ class Destinations(KeyedRepository[Destination]):
             raise self._gone()
         return {name: self._keyring.open(value, _place(row.key, name)) for name, value in row.secrets.items()}
 
+    @stored
+    async def allowance(self, id: int) -> dict[str, Any]:
+        """What `keep_allowance` kept; empty before the first time."""
+        row = await models.Destination.get_or_none(id=id)
+        return row.allowance or {} if row else {}  # type: ignore[return-value]
+
+    @stored
+    async def keep_allowance(self, id: int, memory: Mapping[str, Any]) -> None:
+        """Keep any JSON about how much the vendor still allows; it is no change of the configuration."""
+        await models.Destination.filter(id=id).update(allowance=dict(memory))
+
     def _merged(self, row: models.Destination, secrets: Mapping[str, Any]) -> dict[str, str]:
         kept = {name: value for name, value in row.secrets.items() if name not in secrets}
         return {**kept, **self._seal(row.key, secrets)}

@@ -82,6 +82,7 @@ class Destination(Model):
     paused = fields.BooleanField(default=False)
     paused_reason = fields.JSONField(null=True)
     version = fields.IntField(default=1)
+    allowance = fields.JSONField(null=True)
 
     class Meta:
         table = "destination"

@@ -14,6 +14,7 @@ from hub.core.records import Destination, RunStatus
 from hub.sdk import Capabilities, DailyBudget, Gauge, Limit, Response, TransientError, Window
 from hub.services import runs
 from hub.services.limiters import Limiter
+from hub.services.vendors import Vendors
 from tests.services.shop import Shop, shop, until, working
 
 
@@ -267,3 +268,18 @@ async def test_a_connector_may_raise_its_throttle_without_any_http() -> None:
     with pytest.raises(TransientError):
         await one.through(penalty_box, unless=asyncio.Event())
     assert round(await waited(one, time)) == 300
+
+
+async def test_what_is_spent_of_a_day_is_known_to_the_next_process(tmp_path: Path) -> None:
+    async with shop(tmp_path) as open_shop:
+        await open_shop.set_up(1)
+        before, after = Vendors(open_shop.hub), Vendors(open_shop.hub)
+        spending, heir = before.limiter(open_shop.destination), after.limiter(open_shop.destination)
+        for one in (spending, heir):
+            one.obey(Capabilities(limits=(DailyBudget(1),)))
+        assert spending.enter_at_once()
+        await before.remember(open_shop.destination)
+        heir.recall(await after.allowance(open_shop.destination))
+        assert not heir.enter_at_once()
+        await before.close()
+        await after.close()

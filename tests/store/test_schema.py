@@ -17,7 +17,7 @@ from hub.store.upgrade import model_changes
 from tests.conftest import DIALECT, SECRET_KEY
 
 ALL = ["0001_initial", "0002_append_only", "0003_subjects", "0004_rollout_share", "0005_run_history", "0006_alerts"]
-ALL += ["0007_scheduled_at"]
+ALL += ["0007_scheduled_at", "0008_allowance"]
 # An index over a part of a table, which a model cannot say.
 ONLY_IN_SQL = "consent_entry_subject"
 
@@ -137,10 +137,14 @@ async def described(url: str) -> list[str]:
             rows = [tuple(row) for row in await database.fetch(COLUMNS[database.dialect])]
     finally:
         await database.close()
-    # SQLite puts a column that was added later on the line of the last one.
-    parts = [(name, part) for name, text in rows for part in re.split(r'\n|,\s*(?="\w+" )', text)]
-    lines = [f"{name}: {part.strip().rstrip(',')}" for name, part in parts]
+    # SQLite puts a column that was added later on the line of the last one, or of the bracket that closes the table.
+    parts = [(name, part) for name, text in rows for part in re.split(r'\n|,\s*(?="\w+" )', text) if part.strip()]
+    lines = [f"{name}: {unclosed(part.strip().rstrip(',;'))}" for name, part in parts if part.strip(" )")]
     return sorted(line.replace(" if not exists", "").rstrip(" ;") for line in lines)
+
+
+def unclosed(line: str) -> str:
+    return line.removesuffix(")") if line.count(")") > line.count("(") else line
 
 
 async def empty(database: Database) -> None:
