@@ -5,6 +5,7 @@ from __future__ import annotations
 from hub.api.words import worded
 from hub.core import audits, brake, history, planning, records
 from hub.core.alerts import channel, health, wording
+from hub.core.scopes import Scope
 from hub.errors import ErrorCode
 
 worded(
@@ -53,7 +54,7 @@ worded(
     CANCELLED="Ended by `runCancel`; what had been sent stays accounted for.",
 )
 worded(
-    records.Scope,
+    Scope,
     "Whom a run is about.",
     called="RunScope",
     ALL="The whole audience.",

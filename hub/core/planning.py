@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from hub.core.records import Lens, RunCounts, Scope, SyncMode, WithheldReason
+from hub.core.records import Lens, RunCounts, SyncMode, WithheldReason
+from hub.core.scopes import Scope
 from hub.sdk.contract import Person
 
 if TYPE_CHECKING:

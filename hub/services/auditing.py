@@ -16,7 +16,8 @@ from hub.core.audits import Audit
 from hub.core.delivery.messages import Ended, Finish
 from hub.core.history import MomentKind
 from hub.core.planning import PlanRequest
-from hub.core.records import RunCause, Scope, Sync
+from hub.core.records import RunCause, Sync
+from hub.core.scopes import Scope
 from hub.failpoints import failpoint
 from hub.sdk.contract import Audience, Capabilities, Page
 from hub.services import metrics, plans

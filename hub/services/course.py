@@ -15,7 +15,8 @@ from hub.core.delivery.jobs import Followed
 from hub.core.delivery.messages import CancelRequested, DrainRequested, Ended, Finish
 from hub.core.history import Moment, MomentKind
 from hub.core.planning import PlanRequest, PlanSummary, Swap, count
-from hub.core.records import Destination, Run, RunCause, RunCounts, RunStatus, Scope, Sync
+from hub.core.records import Destination, Run, RunCause, RunCounts, RunStatus, Sync
+from hub.core.scopes import Scope
 from hub.errors import HubError, Problem
 from hub.failpoints import failpoint
 from hub.sdk.contract import Capabilities, Connector

@@ -11,7 +11,8 @@ from hub.core.alerts import reading
 from hub.core.alerts.health import Drift, Facts, Health, HealthState, step
 from hub.core.alerts.thresholds import MOST_RUNS
 from hub.core.alerts.wording import notice_of
-from hub.core.records import Destination, Scope, Sync
+from hub.core.records import Destination, Sync
+from hub.core.scopes import Scope
 from hub.services import metrics
 from hub.services.hub import Hub
 from hub.services.schedule import is_cron, next_time

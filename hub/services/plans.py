@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from hub.core.planning import EXTERNAL_ID, PlanRequest
-from hub.core.records import Lens, Run, Scope, Sync, SyncMode
+from hub.core.records import Lens, Run, Sync, SyncMode
+from hub.core.scopes import Scope
 from hub.sdk.contract import Capabilities
 from hub.services import segments
 from hub.services.hub import Hub

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from hub.core.records import Run, RunCause, RunStatus, Scope, Sync
+from hub.core.records import Run, RunCause, RunStatus, Sync
+from hub.core.scopes import Scope
 from hub.logs import where
 from hub.services import plans, segments, syncs, withdrawals
 from hub.services.hub import Hub

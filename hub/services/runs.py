@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 
-from hub.core.records import Run, RunCause, RunStatus, Scope, Sync
+from hub.core.records import Run, RunCause, RunStatus, Sync
+from hub.core.scopes import Scope
 from hub.errors import ErrorCode, Problem, refuse
 from hub.sdk.contract import Capabilities
 from hub.services import approval, plans

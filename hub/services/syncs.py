@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from hub.core.alerts.thresholds import Thresholds
-from hub.core.records import Destination, Run, RunCause, RunStatus, Scope, Sync, SyncMode
+from hub.core.records import Destination, Run, RunCause, RunStatus, Sync, SyncMode
+from hub.core.scopes import Scope
 from hub.core.slug import key_problems
 from hub.errors import ErrorCode, HubError, Problem, refuse
 from hub.sdk.contract import Capabilities

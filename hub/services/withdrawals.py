@@ -13,7 +13,8 @@ from datetime import datetime
 import structlog
 
 from hub.core.clock import aware, naive
-from hub.core.records import Run, RunCause, RunStatus, Scope, Sync
+from hub.core.records import Run, RunCause, RunStatus, Sync
+from hub.core.scopes import Scope
 from hub.errors import HubError
 from hub.sdk.contract import Capabilities
 from hub.services import metrics, plans

@@ -10,7 +10,8 @@ from typing import Any
 from tortoise.expressions import Subquery
 
 from hub.core.history import Kept, Moment, MomentKind, Request, Traffic
-from hub.core.records import RunStatus, Scope
+from hub.core.records import RunStatus
+from hub.core.scopes import Scope
 from hub.store import models
 from hub.store.database import Database, stored
 from hub.store.leases import LeaseLost

@@ -15,7 +15,8 @@ from typing import Any
 
 from tortoise.expressions import Q, Subquery
 
-from hub.core.records import RunStatus, Scope
+from hub.core.records import RunStatus
+from hub.core.scopes import Scope
 from hub.store import models
 
 URGENT, ORDINARY = "urgent", "ordinary"

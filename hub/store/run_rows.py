@@ -7,7 +7,8 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from hub.core.records import Run, RunCause, RunCounts, RunStatus, Scope, WithheldReason
+from hub.core.records import Run, RunCause, RunCounts, RunStatus, WithheldReason
+from hub.core.scopes import Scope
 from hub.store import problems
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from tortoise.expressions import F, Q
 
 from hub.core.history import Moment, MomentKind
-from hub.core.records import Run, RunCause, RunCounts, RunStatus, Scope, WithheldReason
+from hub.core.records import Run, RunCause, RunCounts, RunStatus, WithheldReason
+from hub.core.scopes import Scope
 from hub.errors import ErrorCode, HubError, Problem, refuse
 from hub.store import models, problems
 from hub.store.database import stored

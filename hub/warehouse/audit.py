@@ -22,7 +22,7 @@ import pyarrow as pa
 from hub.core.audits import Audit
 from hub.core.clock import aware, naive
 from hub.core.planning import PlanRequest
-from hub.core.records import Scope
+from hub.core.scopes import Scope
 from hub.sdk.contract import ListedAs
 from hub.warehouse.decision import decision, is_own
 from hub.warehouse.engine import Engine, Reader, Transaction

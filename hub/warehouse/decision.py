@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 
 from hub.core.clock import naive
 from hub.core.planning import EXTERNAL_ID, PlanRequest
-from hub.core.records import Scope, SyncMode, WithheldReason
+from hub.core.records import SyncMode, WithheldReason
+from hub.core.scopes import Scope
 from hub.warehouse.engine import Reader
 
 

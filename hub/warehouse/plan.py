@@ -12,7 +12,8 @@ from typing import Any
 
 from hub.core.clock import aware, naive
 from hub.core.planning import Left, Op, PlanPreview, PlanRequest, PlanSummary
-from hub.core.records import Scope, WithheldReason
+from hub.core.records import WithheldReason
+from hub.core.scopes import Scope
 from hub.warehouse.consent import watermark
 from hub.warehouse.decision import decision
 from hub.warehouse.engine import Engine, Reader, Transaction

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 from hub.core.clock import naive
 from hub.core.planning import PlanRequest, Swap
-from hub.core.records import RunCounts, Scope
+from hub.core.records import RunCounts
+from hub.core.scopes import Scope
 from hub.warehouse.engine import Engine, Reader, Transaction
 from hub.warehouse.fold import Audience, fold
 from hub.warehouse.outcomes import progress

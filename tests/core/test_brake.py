@@ -8,7 +8,7 @@ import pytest
 
 from hub.core.brake import ApprovalReason, Brake, kept_reasons
 from hub.core.planning import PlanSummary
-from hub.core.records import Scope
+from hub.core.scopes import Scope
 
 PLAN = PlanSummary(members=200, unchanged=200, delivered_before=200)
 BRAKE = Brake(max_removal_share=0.3, max_growth=10.0)

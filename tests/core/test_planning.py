@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.core.planning import Fate, Op, PlannedPerson, PlanSummary, count, needs_approval
-from hub.core.records import RunCounts, Scope, WithheldReason
+from hub.core.records import RunCounts, WithheldReason
+from hub.core.scopes import Scope
 from hub.sdk.contract import Person
 
 some = st.integers(0, 20)

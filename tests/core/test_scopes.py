@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.core.records import Scope
+from hub.core.scopes import Scope
 
 WAITING_TOGETHER = [{Scope.REPEAT, Scope.ALL, Scope.RETRY_REJECTED, Scope.FULL}, {Scope.AUDIT, Scope.REPAIR}]
 

@@ -14,7 +14,8 @@ import pytest
 from connectors.sandbox import Sandbox
 from hub.core.alerts.health import CauseKind, HealthState
 from hub.core.audits import Audit
-from hub.core.records import ConsentAction, Run, RunStatus, Scope, SyncMode
+from hub.core.records import ConsentAction, Run, RunStatus, SyncMode
+from hub.core.scopes import Scope
 from hub.errors import ErrorCode, HubError
 from hub.sdk import Audience, AuthError, Page, TransientError
 from hub.services import health, runs, syncs

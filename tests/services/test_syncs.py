@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from connectors.sandbox import Sandbox
-from hub.core.records import RunStatus, Scope, SyncMode, WithheldReason
+from hub.core.records import RunStatus, SyncMode, WithheldReason
+from hub.core.scopes import Scope
 from hub.errors import ErrorCode, HubError
 from hub.plugins import Registry
 from hub.sdk.contract import Capabilities

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.core.records import ConsentAction, Run, RunCause, RunStatus, Scope
+from hub.core.records import ConsentAction, Run, RunCause, RunStatus
+from hub.core.scopes import Scope
 from hub.services import metrics, runs, segments
 from hub.services.worker import Worker
 from tests.services.shop import Shop, shop, until, working

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hub.core.records import Run, RunCause, RunCounts, RunStatus, Scope, Sync, WithheldReason
+from hub.core.records import Run, RunCause, RunCounts, RunStatus, Sync, WithheldReason
+from hub.core.scopes import Scope
 from hub.errors import ErrorCode, HubError, Problem
 from hub.store import Claim, LeaseLost, Store
 from tests.store.rows import NOON, after, make_sync

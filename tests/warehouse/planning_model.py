@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from hub.core.delivery.rows import Row as Planned
 from hub.core.planning import RESTS, Fate, Op, PlanRequest
-from hub.core.records import Scope, SyncMode
+from hub.core.records import SyncMode
+from hub.core.scopes import Scope
 
 
 @dataclass

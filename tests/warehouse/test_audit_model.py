@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from hub.core.planning import PlanRequest
-from hub.core.records import Lens, Scope, SyncMode
+from hub.core.records import Lens, SyncMode
+from hub.core.scopes import Scope
 from hub.sdk.contract import ListedAs
 from hub.warehouse import audit
 from hub.warehouse.audit import FOUND_THERE, NOT_LISTED, Listing

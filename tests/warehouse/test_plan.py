@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from hub.core.planning import Fate, Op, needs_approval
-from hub.core.records import Scope, SyncMode, WithheldReason
+from hub.core.records import SyncMode, WithheldReason
+from hub.core.scopes import Scope
 from hub.warehouse.outcomes import progress
 from hub.warehouse.payload import read_people
 from hub.warehouse.plan import make_plan, plan_summary, preview_plan

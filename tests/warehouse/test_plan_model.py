@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from hub.core.delivery.messages import OpenJob, Verdict
 from hub.core.delivery.rows import Row, Stretch
 from hub.core.planning import RESTS, Fate, Op, PlanRequest, PlanSummary, Swap
-from hub.core.records import Lens, Scope, SyncMode
+from hub.core.records import Lens, SyncMode
+from hub.core.scopes import Scope
 from hub.warehouse.decision import mapping
 from hub.warehouse.outcomes import append_outcomes, progress, withheld
 from hub.warehouse.payload import read_people

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from hub.core.planning import RESTS, Fate, PlanRequest
-from hub.core.records import Scope, WithheldReason
+from hub.core.records import WithheldReason
+from hub.core.scopes import Scope
 from hub.warehouse.outcomes import progress, withheld
 from hub.warehouse.plan import make_plan, preview_plan
 from hub.warehouse.rejected import count_rejected, rejected, release

@@ -12,7 +12,8 @@ import pytest
 from hub.core.delivery.messages import Verdict
 from hub.core.delivery.rows import Row, Stretch
 from hub.core.planning import Fate
-from hub.core.records import Scope, WithheldReason
+from hub.core.records import WithheldReason
+from hub.core.scopes import Scope
 from hub.warehouse.outcomes import append_outcomes, progress, withheld
 from hub.warehouse.payload import read_people
 from hub.warehouse.plan import KEPT_RUNS, forget_sync, make_plan, plan_summary, preview_plan, withdrawn_since

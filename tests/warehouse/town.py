@@ -9,7 +9,8 @@ from typing import Any
 from hub.core.delivery.messages import Verdict
 from hub.core.delivery.rows import Stretch
 from hub.core.planning import Fate, PlanRequest, Reading
-from hub.core.records import Lens, Scope, SyncMode
+from hub.core.records import Lens, SyncMode
+from hub.core.scopes import Scope
 from hub.warehouse.outcomes import append_outcomes
 from hub.warehouse.payload import read_people
 from hub.warehouse.plan import make_plan

@@ -17,6 +17,7 @@ from hub.api.types.node import Node, UserError
 from hub.api.types.profile import Profile
 from hub.api.words import UNSET, After, First, says
 from hub.core import brake, records
+from hub.core.scopes import Scope
 from hub.warehouse import rejected, views
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class RejectedPerson:
 class Run(Node):
     record: strawberry.Private[records.Run]
     cause: records.RunCause = says("Why it was started.")
-    scope: records.Scope = says("Whom it is about.")
+    scope: Scope = says("Whom it is about.")
     status: records.RunStatus = says("Where it stands.")
     counts: RunCounts = says("What became of the members and the leavers.")
     withheld: list[Withheld] = says("How many members were not sent, and why.")

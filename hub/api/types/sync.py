@@ -22,6 +22,7 @@ from hub.api.types.purpose import Purpose
 from hub.api.types.segment import Segment
 from hub.api.words import UNSET, After, First, says
 from hub.core import brake, planning, records
+from hub.core.scopes import Scope
 from hub.services import freshness
 from hub.warehouse import audit, rejected
 from hub.warehouse.trial import Trial
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 LazyRun = Annotated["Run", strawberry.lazy("hub.api.types.run")]
 LazyRejected = Annotated["RejectedPerson", strawberry.lazy("hub.api.types.run")]
-AUDITS = [scope for scope in records.Scope if scope.audits]
+AUDITS = [scope for scope in Scope if scope.audits]
 Quarantined = Annotated[
     bool | None,
     strawberry.argument(description="True for the quarantined alone, false for those who are tried again alone."),

@@ -7,7 +7,8 @@ from datetime import datetime
 from itertools import takewhile
 
 from hub.core.alerts.health import Series, Shares
-from hub.core.records import Run, RunStatus, Scope
+from hub.core.records import Run, RunStatus
+from hub.core.scopes import Scope
 
 ORDINARY = frozenset(scope for scope in Scope if scope is not Scope.WITHDRAWN and not scope.audits)
 WHOLE = frozenset(scope for scope in Scope if scope.whole)

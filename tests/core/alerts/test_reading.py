@@ -7,7 +7,8 @@ from typing import Any
 
 from hub.core.alerts import reading
 from hub.core.alerts.health import Series, Shares
-from hub.core.records import Run, RunCause, RunCounts, RunStatus, Scope
+from hub.core.records import Run, RunCause, RunCounts, RunStatus
+from hub.core.scopes import Scope
 from hub.errors import ErrorCode, Problem
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
