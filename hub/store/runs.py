@@ -127,7 +127,9 @@ class Runs(Repository[Run]):
             until = now + timedelta(seconds=lease_s)
             if await taken.update(place=lane, lease_owner=owner, lease_expires_at=until, fence=F("fence") + 1):
                 begun = row.status != RunStatus.QUEUED.value
-                await note(row.id, Moment(MomentKind.TAKEN_OVER if begun else MomentKind.CLAIMED, now))
+                # A worker looks at its clock before it looks for a run, which may have come in between.
+                at = max(now, row.created_at)
+                await note(row.id, Moment(MomentKind.TAKEN_OVER if begun else MomentKind.CLAIMED, at))
                 return await _claim_of(row.id)
         return None
 
