@@ -228,6 +228,8 @@ def test_a_run_is_followed_to_its_end_and_told_live(running: Running) -> None:
     assert "withheld NO_CONSENT: 3" in followed.stdout
     statuses = list(told(running, followed.stdout.split()[0]))
     assert statuses[-1] == "SUCCEEDED"
+    again = home.hub("run", "s", "--follow", "--full")
+    assert again.returncode == 0 and "SUCCEEDED" in again.stdout, again.stdout + again.stderr
     unknown = home.hub("run", "t")
     assert unknown.returncode == 1 and "NOT_FOUND" in unknown.stderr
 

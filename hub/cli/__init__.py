@@ -83,11 +83,12 @@ def query(
 def run(
     sync: Annotated[str, typer.Argument(help="The key of the sync.")],
     follow: Annotated[bool, typer.Option("--follow", help="Stay until the run ends, and show how far it is.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Send everybody again, and remove every trace beyond.")] = False,
 ) -> None:
     """Start a run of a sync."""
     from hub.cli.asking import run
 
-    run(sync, follow=follow)
+    run(sync, follow=follow, full=full)
 
 
 @app.command()

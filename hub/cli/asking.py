@@ -87,15 +87,12 @@ def connectors() -> None:
     print_table("Connectors", ("key", "title", "channel", "can"), rows)
 
 
-def run(sync: str, *, follow: bool) -> None:
+def run(sync: str, *, follow: bool, full: bool) -> None:
     """Start a run, and with `follow` stay until it ends; fails when it failed."""
+    asked = f"syncRun(key: $key, full: $full) {{ run {{ {RUN} }} errors {{ {PROBLEM} }} }}"
     with a_hub(working=follow) as hub:
-        payload = _data(
-            hub.graphql(
-                f"mutation($key: String!) {{ syncRun(key: $key) {{ run {{ {RUN} }} errors {{ {PROBLEM} }} }} }}",
-                {"key": sync},
-            )
-        )["syncRun"]
+        started = hub.graphql(f"mutation($key: String!, $full: Boolean!) {{ {asked} }}", {"key": sync, "full": full})
+        payload = _data(started)["syncRun"]
         if payload["errors"]:
             raise HubError(*map(problem_of, payload["errors"]))
         found = _followed(hub, payload["run"]) if follow else payload["run"]
