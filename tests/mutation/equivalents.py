@@ -33,18 +33,45 @@ EQUIVALENT = (
         "A text that no case takes is made a text, which it is, and kept in the same way.",
     ),
     # -- the machine --------------------------------------------------------------------------------------------------
-    Equivalent("Delivery.__init__", "self._reading = False", ("self._reading = None",), _FALSE),
-    Equivalent("Delivery.__init__", "self._all_read = False", ("self._all_read = None",), _FALSE),
-    Equivalent("Delivery.__init__", "self._answered_once = False", ("self._answered_once = None",), _FALSE),
-    Equivalent("Delivery.__init__", 'self._last_trouble = ""', ("self._last_trouble = None",), _FALSE),
+    Equivalent("Ahead.__init__", "self._reading = False", ("self._reading = None",), _FALSE),
+    Equivalent("Ahead.__init__", "self._all_read = False", ("self._all_read = None",), _FALSE),
+    Equivalent("Patience.__init__", "self._answered = False", ("self._answered = None",), _FALSE),
+    Equivalent("Patience.__init__", 'self._last_trouble = ""', ("self._last_trouble = None",), _FALSE),
     Equivalent("Delivery.__init__", "self._finished = False", ("self._finished = None",), _FALSE),
-    Equivalent("Delivery._take", "self._reading = False", ("self._reading = None",), _FALSE),
+    Equivalent("Ahead.add", "self._reading = False", ("self._reading = None",), _FALSE),
     Equivalent(
-        "Delivery.__init__",
+        "Patience.__init__",
         "self._silent = 0",
         ("self._silent = 1",),
         "Read once the retries are used up. Until the first answer each retry adds to the silence, which then is past "
         "the floor in any case; and the first answer sets it to nothing.",
+    ),
+    Equivalent(
+        "Unlogged.__init__",
+        "self._committing: tuple[int, int] | None = None",
+        ('self._committing: tuple[int, int] | None = ""',),
+        _FALSE,
+    ),
+    Equivalent(
+        "Delivery._next_commands",
+        "asked = [None if self._end else self._ahead.read_on(), self._log.commit(), self._finish()]",
+        ("asked = [None if (self._end) and False else self._ahead.read_on(), self._log.commit(), self._finish()]",),
+        "What is read on after the end is begun by nobody, and the end does not wait for it.",
+    ),
+    Equivalent(
+        "told",
+        "return rows if isinstance(rows, Stretch) else tuple(row._replace(unanswered=None) for row in rows)",
+        (
+            "return rows if (isinstance(rows, Stretch)) and False else "
+            "tuple(row._replace(unanswered=None) for row in rows)",
+        ),
+        _QUICKER,
+    ),
+    Equivalent(
+        "Delivery._abandon",
+        "rows = doubted(batch.rows, batch.attempt.number) if batch.inquiry else batch.rows",
+        ("rows = doubted(batch.rows, None) if batch.inquiry else batch.rows",),
+        "The batch is closed as unknown, and that is said of the attempt; the row's own memory is not read again.",
     ),
     Equivalent(
         "Delivery._answered",
@@ -53,7 +80,7 @@ EQUIVALENT = (
         "The batch is closed as unknown, and that is said of the attempt; the row's own memory is not read again.",
     ),
     Equivalent(
-        "Delivery._read_on",
+        "Ahead.read_on",
         "first = self._read_to == 0 and at_once < self._limits.chunk",
         ("first = self._read_to == 0 and at_once <= self._limits.chunk",),
         "Where the two are equal, either is read.",

@@ -161,3 +161,25 @@ def test_a_plan_without_people_is_completed_and_that_is_said_once() -> None:
     machine, commands = machine_with(Limits(2), 0)
     assert commands == [Finish(Ended.COMPLETED)]
     assert machine.handle(Woken(1, 1)) == []
+
+
+def test_nobody_else_speaks_about_people_until_the_word_on_them_is_durable() -> None:
+    machine, _ = machine_with(Limits(1, 2), 2)
+    machine.handle(Gated(1, 1, 7))
+    machine.handle(Gated(2, 1, 7))
+    assert not machine.idle(1)
+    [first] = of(Commit, machine.handle(Answered(1, 1, Result())))
+    # The second waits for the first commit, the first for itself.
+    assert not of(Commit, machine.handle(Answered(2, 1, Result())))
+    assert (first.batches, machine.idle(1), machine.idle(2)) == ({1}, False, False)
+    [second] = of(Commit, machine.handle(Committed()))
+    assert (second.batches, machine.idle(1), machine.idle(2)) == ({2}, True, False)
+    machine.handle(Committed())
+    assert machine.idle(2)
+
+
+def test_people_of_a_batch_without_an_answer_may_be_spoken_about_while_it_waits() -> None:
+    machine, _ = machine_with(Limits(1, 1), 1)
+    machine.handle(Gated(1, 1, 7))
+    machine.handle(Answered(1, 1, TransientError("busy")))
+    assert machine.idle(1)

@@ -135,4 +135,4 @@ def test_a_call_that_has_done_something_before_it_failed_leaves_people_in_doubt(
     error: ConnectorError, fates: list[Fate]
 ) -> None:
     error.reached = True
-    assert [line.fate for line in given_up(error)] == fates
+    assert [(line.fate, line.attempt) for line in given_up(error)] == [(fate, 1) for fate in fates]

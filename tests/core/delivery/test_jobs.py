@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 
-from hub.core.delivery.jobs import JOB_OVERDUE, JOB_UNCLEAR, Followed
+from hub.core.delivery.jobs import JOB_OVERDUE, JOB_UNCLEAR, Followed, as_told
 from hub.core.delivery.machine import Delivery
 from hub.core.delivery.messages import (
     Answer,
@@ -204,3 +204,33 @@ def test_adds_and_removes_go_apart_where_there_are_jobs() -> None:
     gates = [command for command in told.handle(ChunkRead(mixed, 3, end=True)) if isinstance(command, Gate)]
     assert [[row.key for row in gate.rows] for gate in gates] == [["a", "c"], ["b"]]
     assert isinstance(told.handle(Gated(1, 1, 5))[0], Send)
+
+
+@pytest.mark.parametrize(
+    ("answer", "end"),
+    [
+        (AuthError("locked out"), Finish(Ended.AUTH, "locked out")),
+        (Crashed("KeyError"), Finish(Ended.CRASHED, "KeyError")),
+    ],
+)
+def test_a_poll_that_is_refused_or_breaks_ends_the_run_and_says_why(answer: Answer, end: Finish) -> None:
+    told = machine()
+    commands = submit(told)
+    told.handle(Committed())
+    say(told, commands, answer)
+    assert told.handle(Committed()) == [end]
+
+
+def test_without_another_policy_polls_come_as_the_vendor_says_or_ever_more_seldom() -> None:
+    assert [as_told(3, None), as_told(3, 7.0)] == [3.0, 7.0]
+
+
+def test_adds_and_removes_go_apart_only_where_there_are_jobs() -> None:
+    rows = (Row(1, 1, "a", Op.ADD), Row(2, 2, "b", Op.REMOVE))
+
+    def batches(*, apart: bool) -> list[int]:
+        told = Delivery(Limits(2, 2, apart=apart), lambda failures, after: 1.0)
+        told.start()
+        return [len(command.rows) for command in told.handle(ChunkRead(rows, 2, end=True)) if isinstance(command, Gate)]
+
+    assert (batches(apart=False), batches(apart=True)) == ([2], [1, 1])
