@@ -46,6 +46,7 @@ EQUIVALENT = (
         "Read once the retries are used up. Until the first answer each retry adds to the silence, which then is past "
         "the floor in any case; and the first answer sets it to nothing.",
     ),
+    Equivalent("Attempt.read", "if named", ("if (named) or True",), _QUICKER),
     Equivalent(
         "Unlogged.__init__",
         "self._committing: tuple[int, int] | None = None",

@@ -29,9 +29,11 @@ from hub.core.delivery.messages import (
     Polled,
     Send,
 )
-from hub.core.delivery.rows import Row
+from hub.core.delivery.rows import Row, Unanswered
+from hub.core.delivery.verdicts import told as told_of
 from hub.core.planning import Fate, Op
 from hub.sdk.contract import Outcome, OutcomeKind, Result
+from hub.sdk.egress import EgressDenied
 from hub.sdk.errors import AuthError, RefusedError, TransientError
 
 C = TypeVar("C", bound=Command)
@@ -39,6 +41,7 @@ C = TypeVar("C", bound=Command)
 JOB = OpenJob("7", datetime(2026, 1, 1, tzinfo=UTC))
 ROWS = (Row(1, 1, "a", Op.ADD), Row(2, 2, "b", Op.ADD))
 RUNNING = Result(job="7")
+DENIED = EgressDenied("not there", "url")
 
 
 def machine(limits: Limits = Limits(2, 1), **more: object) -> Delivery:  # noqa: B008 - frozen
@@ -210,6 +213,7 @@ def test_adds_and_removes_go_apart_where_there_are_jobs() -> None:
     ("answer", "end"),
     [
         (AuthError("locked out"), Finish(Ended.AUTH, "locked out")),
+        (DENIED, Finish(Ended.DENIED, DENIED.reason)),
         (Crashed("KeyError"), Finish(Ended.CRASHED, "KeyError")),
     ],
 )
@@ -234,3 +238,8 @@ def test_adds_and_removes_go_apart_only_where_there_are_jobs() -> None:
         return [len(command.rows) for command in told.handle(ChunkRead(rows, 2, end=True)) if isinstance(command, Gate)]
 
     assert (batches(apart=False), batches(apart=True)) == ([2], [1, 1])
+
+
+def test_whoever_is_in_a_job_has_no_attempt_without_an_answer() -> None:
+    [row] = told_of((Row(1, 1, "a", Op.ADD, unanswered=Unanswered(1, "x")),))
+    assert row.unanswered is None
