@@ -111,7 +111,7 @@ def _by_id(people: Sequence[Person]) -> list[Person]:
 
 
 def _signed(secret: SecretStr, body: bytes) -> dict[str, str]:
-    return signed(secret.get_secret_value(), f"msg_{hashlib.blake2b(body, digest_size=16).hexdigest()}", body)
+    return signed(secret.get_secret_value(), f"msg_{hashlib.sha256(body).hexdigest()[:32]}", body)
 
 
 def _classify(response: Response) -> ConnectorError | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 
@@ -94,24 +95,27 @@ class Auditing:
         note = partial(audit.sight, self._engine, request.sync, request.run, salt=listing.salt)
         names: list[str] = []
         totals: set[int] = set()
-        cursors: set[str | None] = {None}
-        cursor: str | None = None
-        while True:
-            page = await self._errands.insist_unless_ended(partial(self._page, audience, cursor))
-            failpoint("after_page")
+        async for page in self._pages(audience):
             names += page.members
             totals |= {page.total} if page.total is not None else set()
-            cursor = page.next
-            if len(names) >= BATCH or cursor is None:
+            if len(names) >= BATCH or page.next is None:
                 await asyncio.to_thread(note, names)
                 names = []
-            if cursor is None:
-                break
-            if cursor in cursors:
-                raise Halted(Finish(Ended.CRASHED, "its list of members leads back to itself"))
-            cursors.add(cursor)
         told = await asyncio.to_thread(audit.sighted, self._engine, request.run)
         return replace(listing, steady=totals <= {told})
+
+    async def _pages(self, audience: Audience) -> AsyncIterator[Page]:
+        cursors: set[str | None] = set()
+        cursor: str | None = None
+        while cursor not in cursors:
+            cursors.add(cursor)
+            page = await self._errands.insist_unless_ended(partial(self._page, audience, cursor))
+            failpoint("after_page")
+            yield page
+            cursor = page.next
+            if cursor is None:
+                return
+        raise Halted(Finish(Ended.CRASHED, "its list of members leads back to itself"))
 
     async def _page(self, audience: Audience, cursor: str | None) -> Page:
         page = await self._connector.members_page(audience, cursor)

@@ -68,7 +68,7 @@ def _settings(path: str | Path, memory_limit: str | None, threads: int | None) -
         # Nothing here relies on the order of rows in a table, and keeping it costs memory on every large insert.
         "preserve_insertion_order": "false",
         # Most of what a run writes is gone again after a few runs: tidied up every 16 MB, as is usual, it takes a fifth
-        # of a small run. What is not tidied up is replayed when the file is opened after a crash: about a second.
+        # of a small run. What is not tidied up is replayed when the file is opened after a crash: half a second.
         "checkpoint_threshold": "256MB",
     }
     if str(path) != MEMORY:

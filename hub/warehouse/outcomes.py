@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import accumulate
+from itertools import accumulate, compress
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -73,24 +73,25 @@ def append_outcomes(engine: Engine, run: int, verdicts: Sequence[Verdict], at: d
     told = [verdict for verdict in verdicts if verdict.rows]
     if not told:
         return
-    lengths = [1 if _as_planned(verdict) else len(verdict.rows) for verdict in told]
+    briefly = [_as_planned(verdict) for verdict in told]
+    lengths = [1 if brief else len(verdict.rows) for verdict, brief in zip(told, briefly, strict=True)]
     with engine.write() as tx:
         first = take_numbers(tx, "next_outcome", sum(lengths))
         numbered = list(zip(told, accumulate(lengths, initial=first), strict=False))
-        taken = [_stretch(run, verdict, at, seq) for verdict, seq in numbered if _as_planned(verdict)]
-        if taken:
+        if any(briefly):
+            taken = [_stretch(run, verdict, at, seq) for verdict, seq in compress(numbered, briefly)]
             tx.append("taken", pa.Table.from_pylist(taken, schema=_TAKEN))
-        singly = [_lines(run, verdict, at, seq) for verdict, seq in numbered if not _as_planned(verdict)]
-        if singly:
-            tx.append("outcomes", pa.concat_tables(singly))
+        if not all(briefly):
+            singly = compress(numbered, (not brief for brief in briefly))
+            tx.append("outcomes", pa.concat_tables(_lines(run, verdict, at, seq) for verdict, seq in singly))
 
 
 def progress(reader: Reader, run: int) -> RunCounts:
     """The run's counts so far (law L5); all zero before there is a plan."""
     [(single,)] = reader.rows("SELECT count(*) FROM outcomes WHERE run = $run", {"run": run})
     # Where nobody has a line of their own there is one word about each, which spares finding the last one.
-    last = LATEST if single else WORDS.replace("words AS", "latest AS")
-    rows = reader.rows(f"WITH {last} SELECT op, kind, count(*) FROM latest GROUP BY op, kind", {"run": run})
+    said, last = (LATEST, "latest") if single else (WORDS, "words")
+    rows = reader.rows(f"WITH {said} SELECT op, kind, count(*) FROM {last} GROUP BY op, kind", {"run": run})
     return count(plan_summary(reader, run), {(Op(op), Fate(kind)): counted for op, kind, counted in rows})
 
 

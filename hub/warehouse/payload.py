@@ -187,7 +187,7 @@ def _fields(
     names = [name for name, _ in request.fields]
     values = zip(*columns, strict=True) if names else repeat(())
     if Op.REMOVE not in ops:
-        return [dict(zip(names, row)) for row, _ in zip(values, ops, strict=False)]  # noqa: B905 - a fourth of the time
+        return [dict(zip(names, row)) for row, _ in zip(values, ops, strict=False)]  # noqa: B905 - half the time
     return [dict(zip(names, row, strict=True)) if op != "remove" else {} for row, op in zip(values, ops, strict=False)]
 
 

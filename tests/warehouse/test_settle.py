@@ -117,6 +117,17 @@ def test_whoever_was_accepted_before_is_neither_read_nor_doubted_again(engine: A
     assert progress(engine, 1).pending == 3
 
 
+def test_the_no_of_another_holder_takes_out_the_address_at_once_and_nobody_else(engine: Any) -> None:
+    town(engine, "a@x", "b@x", "c@x")
+    deliver(engine, ASKED)
+    world = town(engine, "a@x", "b@x", "c@x", "d@x", members={1, 2, 3}, denied={4})
+    world.profiles[4].older.add("b@x")
+    write_world(engine, world, NOW)
+    removal = after(ASKED, scope=Scope.WITHDRAWN)
+    assert make_plan(engine, removal).withdrawn == 1
+    assert [row.key for row in read_people(engine, removal, 0, 10).rows] == ["b@x"]
+
+
 @pytest.mark.parametrize("first", [0, 1])
 def test_words_of_runs_side_by_side_count_in_the_order_in_which_they_were_said(engine: Any, first: int) -> None:
     """Added without an answer, withdrawn and removed, consented again and added: there, whichever run ends first."""
