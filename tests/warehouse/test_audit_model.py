@@ -102,7 +102,9 @@ def plan_for_strangers(
     strangers = {name for name in listed if name in ledger and ledger[name].state == "possible"}
     strangers = {name for name in strangers if name not in held or held[name].fingerprint is None}
     for name in strangers:
-        if not [pid for pid in world.holders(name, request) if world.until(pid, request) is not False]:
+        # Where nobody holds the name any more, it stands for whom the ledger has it of.
+        whose = world.holders(name, request) or {ledger[name].pid}
+        if any(world.until(pid, request) is False for pid in whose):
             assert name in {key for (key,) in unwanted_keys(engine, request)}
     assert unwanted <= len(listed)
 
