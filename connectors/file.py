@@ -7,20 +7,19 @@ no doubles; `finish` writes the file itself. A reader that waits for the manifes
 from __future__ import annotations
 
 import asyncio
-import csv
 import hashlib
 import json
 import os
-import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from pydantic import Field
 
+from connectors.artefacts import MANIFEST, ArtefactConfig, Mode, as_manifest, folder_name
 from hub.sdk import (
     Account,
     Audience,
@@ -28,7 +27,6 @@ from hub.sdk import (
     Capabilities,
     Channel,
     Connector,
-    ConnectorConfig,
     Result,
     TransientError,
     hookimpl,
@@ -41,21 +39,13 @@ _GATHERED = """
 CREATE TABLE IF NOT EXISTS people (key TEXT PRIMARY KEY, present INTEGER NOT NULL, fields TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-_HARMLESS_NUMBER = re.compile(r"[+-]?[0-9][0-9.]*")
 
 
-class FileConfig(ConnectorConfig):
+class FileConfig(ArtefactConfig):
     directory: str = Field(
         "",
         pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)?$",
         description="Folder below the hub's own folder for files; may be empty.",
-    )
-    format: Literal["csv", "ndjson"] = Field("csv", description="CSV after RFC 4180, or one JSON object a line.")
-    identifier: Literal["external_id", "email", "phone", "device_id", "ad_id", "push_token", "user_id"] = Field(
-        "external_id", description="What names a person in the file; external_id makes the column `id`."
-    )
-    formula_guard: bool = Field(
-        True, description="Put ' before CSV text that a spreadsheet would run as a formula (= + - @)."
     )
 
 
@@ -77,7 +67,7 @@ class File(Connector[FileConfig]):
         return Account(self.config.directory or "the hub's folder for files")
 
     async def ensure_audience(self, name: str) -> Audience:
-        return Audience(name, ref=_folder_name(name))
+        return Audience(name, ref=folder_name(name))
 
     async def begin(self, audience: Audience, run: str, *, snapshot: bool) -> None:
         """A snapshot of nobody is a file too; a delta without changes is none, so it starts with its first batch."""
@@ -106,38 +96,25 @@ class File(Connector[FileConfig]):
         gathering = self._gathering(audience, run)
         if not gathering.exists():
             return
-        folder = gathering.with_name(_folder_name(run))
+        folder = gathering.with_name(folder_name(run))
         folder.mkdir(exist_ok=True, mode=0o700)
         with closing(_open(gathering)) as gathered:
             manifest = {"audience": audience.name, "run": run, **self._write(gathered, folder)}
-        _put(folder / "manifest.json", [json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n"])
+        _put(folder / MANIFEST, [as_manifest(manifest)])
         gathering.unlink()
 
     def _write(self, gathered: sqlite3.Connection, folder: Path) -> dict[str, Any]:
         about = dict(gathered.execute("SELECT name, value FROM about"))
-        mode = about.get("mode", "delta")
-        rows, columns = _rows(gathered, self._key_column, mode), _columns(gathered, self._key_column, mode)
-        lines = _as_csv(rows, columns, self.config.formula_guard) if self.config.format == "csv" else _as_ndjson(rows)
+        mode: Mode = "snapshot" if about.get("mode") == "snapshot" else "delta"
+        lines = self.config.lines(_rows(gathered, self.config, mode), self.config.columns(mode, _fields(gathered)))
         name = f"part-0001.{self.config.format}"
         digest = _put(folder / name, lines)
         where = "" if mode == "delta" else " WHERE present = 1"
         (count,) = gathered.execute(f"SELECT count(*) FROM people{where}").fetchone()
         return {"sync": about.get("sync", ""), "mode": mode, "file": name, "row_count": count, "sha256": digest}
 
-    @property
-    def _key_column(self) -> str:
-        return "id" if self.config.identifier == "external_id" else self.config.identifier
-
     def _gathering(self, audience: Audience, run: str) -> Path:
-        return self.workspace.folder(self.config.directory, audience.ref) / f".{_folder_name(run)}.gathering"
-
-
-def _folder_name(name: str) -> str:
-    """The name itself where it is a plain word; else its plain letters and a hash, so that no two names meet."""
-    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}", name):
-        return name
-    plain = re.sub(r"[^A-Za-z0-9_]+", "-", name)[:40].strip("-")
-    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:12]}".lstrip("-")
+        return self.workspace.folder(self.config.directory, audience.ref) / f".{folder_name(run)}.gathering"
 
 
 def _open(gathering: Path) -> sqlite3.Connection:
@@ -146,55 +123,15 @@ def _open(gathering: Path) -> sqlite3.Connection:
     return gathered
 
 
-def _rows(gathered: sqlite3.Connection, key_column: str, mode: str) -> Iterator[dict[str, Any]]:
+def _rows(gathered: sqlite3.Connection, config: ArtefactConfig, mode: Mode) -> Iterator[dict[str, Any]]:
     for key, present, fields in gathered.execute("SELECT key, present, fields FROM people ORDER BY key"):
-        own = {key_column: key, "audience_action": bool(present)} if mode == "delta" else {key_column: key}
         if mode == "delta" or present:
-            yield {**own, **json.loads(fields), **own}  # twice: the hub's columns come first, and nothing replaces them
+            yield config.row(mode, key, bool(present), json.loads(fields))
 
 
-def _columns(gathered: sqlite3.Connection, key_column: str, mode: str) -> list[str]:
-    named = gathered.execute("SELECT DISTINCT field.key FROM people, json_each(people.fields) AS field ORDER BY 1")
-    own = [key_column, "audience_action"] if mode == "delta" else [key_column]
-    return [*own, *(name for (name,) in named if name not in own)]
-
-
-def _as_csv(rows: Iterator[dict[str, Any]], columns: list[str], guard: bool) -> Iterator[bytes]:
-    line = _Line()
-    writer = csv.writer(line, lineterminator="\r\n")
-    writer.writerow([_cell(column, guard) for column in columns])
-    yield line.taken()
-    for row in rows:
-        writer.writerow([_cell(row.get(column), guard) for column in columns])
-        yield line.taken()
-
-
-class _Line:
-    """Where the csv module writes one line at a time."""
-
-    text = ""
-
-    def write(self, text: str) -> None:
-        self.text += text
-
-    def taken(self) -> bytes:
-        taken, self.text = self.text, ""
-        return taken.encode()
-
-
-def _cell(value: Any, guard: bool) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else str(value)
-    runs = guard and text.lstrip().startswith(("=", "+", "-", "@", "\t", "\r")) and not _HARMLESS_NUMBER.fullmatch(text)
-    return f"'{text}" if runs else text
-
-
-def _as_ndjson(rows: Iterator[dict[str, Any]]) -> Iterator[bytes]:
-    for row in rows:
-        yield json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+def _fields(gathered: sqlite3.Connection) -> Iterator[str]:
+    named = gathered.execute("SELECT DISTINCT field.key FROM people, json_each(people.fields) AS field")
+    return (name for (name,) in named)
 
 
 def _put(path: Path, pieces: Iterator[bytes] | list[bytes]) -> str:

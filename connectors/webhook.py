@@ -10,7 +10,7 @@ from operator import attrgetter
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AwareDatetime, BaseModel, Field, SecretStr, ValidationError, field_validator
 
 from hub.sdk import (
     Account,
@@ -22,14 +22,19 @@ from hub.sdk import (
     Connector,
     ConnectorConfig,
     ConnectorError,
+    Feedback,
+    Inbound,
+    Notice,
     Outcome,
     OutcomeKind,
     Person,
     Response,
     Result,
+    Unverified,
     Url,
     by_status,
     hookimpl,
+    insist_signed,
     scrubbed,
 )
 from hub.sdk.webhooks import SECRET_FORM, is_signing_secret, signed
@@ -41,16 +46,19 @@ _UNSURE = Result(rest=OutcomeKind.UNKNOWN)
 class WebhookConfig(ConnectorConfig):
     url: Url = Field(description="Where the changes are posted. https, unless the operator lists the host and port.")
     secret: SecretStr = Field(description="Signs every request: whsec_ and 24 to 64 bytes in base64.")
+    feedback_secret: SecretStr | None = Field(
+        None, description="Signs what the receiver tells the hub: whsec_ and 24 to 64 bytes in base64."
+    )
     batch: int = Field(1000, ge=1, le=1000, description="The most people in one request.")
     concurrency: int = Field(4, ge=1, le=8, description="Requests in flight at a time.")
     headers: dict[str, SecretStr] = Field(
         default_factory=dict, description="Further headers, such as a gateway's key. Their values are kept as secrets."
     )
 
-    @field_validator("secret")
+    @field_validator("secret", "feedback_secret")
     @classmethod
-    def _signs(cls, secret: SecretStr) -> SecretStr:
-        if not is_signing_secret(secret.get_secret_value()):
+    def _signs(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not is_signing_secret(secret.get_secret_value()):
             raise ValueError(f"must be {SECRET_FORM}")
         return secret
 
@@ -65,15 +73,34 @@ class WebhookConfig(ConnectorConfig):
         return headers
 
 
+class Told(BaseModel):
+    """What a receiver tells: one thing that became of one person."""
+
+    type: Notice
+    id: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    device_id: str | None = None
+    ad_id: str | None = None
+    push_token: str | None = None
+    user_id: str | None = None
+    at: AwareDatetime | None = None
+    purpose: str | None = None
+
+
+NAMES = set(Told.model_fields) - {"type", "at", "purpose"}
+
+
 class Webhook(Connector[WebhookConfig]):
     key = "webhook"
     title = "Signed webhook"
     channel = Channel.GENERIC
-    capabilities = Capabilities(key="external_id", batch=1000, concurrency=4, in_flight_s=60.0)
+    capabilities = Capabilities(key="external_id", batch=1000, concurrency=4, in_flight_s=60.0, feedback=True)
     Config = WebhookConfig
 
     def limits(self) -> Capabilities:
-        return replace(self.capabilities, batch=self.config.batch, concurrency=self.config.concurrency)
+        hears = self.config.feedback_secret is not None
+        return replace(self.capabilities, batch=self.config.batch, concurrency=self.config.concurrency, feedback=hears)
 
     async def check(self) -> Account:
         """Only whether someone answers there: a receiver that knows POST alone may answer anything to a HEAD."""
@@ -88,6 +115,22 @@ class Webhook(Connector[WebhookConfig]):
         headers = {**self._further_headers(), **_signed(self.config.secret, body)}
         response = await self.http.request("POST", self.config.url, content=body, headers=headers, classify=_classify)
         return _read(response, batch)
+
+    def feedback(self, request: Inbound) -> Sequence[Feedback]:
+        """One notice about one person, who may be named in several ways."""
+        if self.config.feedback_secret is None:
+            raise Unverified("no feedback_secret is configured")
+        insist_signed(self.config.feedback_secret.get_secret_value(), request)
+        try:
+            told = Told.model_validate_json(request.body)
+        except ValidationError:
+            return []
+        event = request.headers["webhook-id"]
+        names = told.model_dump(include=NAMES, exclude_none=True)
+        return [
+            Feedback(told.type, "external_id" if kind == "id" else kind, value, event, told.at, told.purpose)
+            for kind, value in names.items()
+        ]
 
     def _further_headers(self) -> dict[str, str]:
         return {name: value.get_secret_value() for name, value in self.config.headers.items()}

@@ -56,11 +56,13 @@ class HubError(Exception):
 
 class StoreError(Exception):
     """One of the hub's stores failed or does not answer; says only what kind of failure it was. What was being done
-    may be tried again. `full`: there is no room left."""
+    may be tried again. `full`: there is no room left. `beaten`: another transaction was let past, and this one may be
+    tried again at once."""
 
-    def __init__(self, message: str, *, full: bool = False) -> None:
+    def __init__(self, message: str, *, full: bool = False, beaten: bool = False) -> None:
         super().__init__(message)
         self.full = full
+        self.beaten = beaten
 
     @property
     def advice(self) -> str:

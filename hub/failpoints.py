@@ -26,6 +26,9 @@ NAMES = frozenset(
         "after_page",
         "before_audit_settle",
         "after_audit_settle",
+        "after_erase",
+        "before_forget",
+        "after_forget",
     }
 )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pluggy
 
+from hub.core.spellings import unknown_spellings
 from hub.errors import ErrorCode, nearest, refuse
 from hub.sdk.contract import Connector
 from hub.sdk.hooks import ENTRY_POINT_GROUP, Hooks
@@ -93,6 +94,8 @@ def _refuse_unfit(connector: ConnectorClass) -> None:
     if missing or inspect.isabstract(connector):
         lacking = missing or sorted(connector.__abstractmethods__)
         raise TypeError(f"{connector.__name__} lacks {', '.join(lacking)}")
+    if problems := unknown_spellings(connector.capabilities.spellings.values()):
+        raise ValueError(f"{connector.__name__}: {'; '.join(problems)}")
     if not _KEY.fullmatch(connector.key):
         raise ValueError(f"the key of {connector.__name__} must be lower-case letters, digits, - and _")
 

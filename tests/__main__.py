@@ -18,7 +18,8 @@ ON_BOTH = [f"tests/services/test_{part}.py" for part in ("consent", "intake", "r
 
 def main() -> int:
     long = "--long" in sys.argv[1:]
-    marks = [] if long else ["-m", "not slow"]
+    # Those on real servers have a target of their own, `make test-real`.
+    marks = ["-m", "not real" if long else "not slow and not real"]
     if long:
         os.environ["HUB_LONG_TESTS"] = "1"
     with postgres_url() as url:
@@ -41,8 +42,13 @@ def run_on_both(url: str) -> int:
     return run_pytest(ON_BOTH, **both)
 
 
+def side_by_side() -> int:
+    """One more than there are processors, since tests wait a lot; no more than the servers and the disk beside bear."""
+    return min((os.cpu_count() or 1) + 1, 8)
+
+
 def run_pytest(arguments: list[str], **environment: str) -> int:
-    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", *arguments]
+    command = [sys.executable, "-m", "pytest", "-n", str(side_by_side()), "--dist", "loadfile", *arguments]
     return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
 
 

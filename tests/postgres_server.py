@@ -75,9 +75,10 @@ class Cluster:
 
 
 @contextmanager
-def throwaway_cluster(binaries: Path) -> Iterator[Cluster]:
-    """A cluster in a temporary folder on a free loopback port, stopped and removed afterwards."""
-    cluster = Cluster(binaries, Path(tempfile.mkdtemp(prefix="hub-postgres-")), free_port())
+def throwaway_cluster(binaries: Path, place: Path | None = None) -> Iterator[Cluster]:
+    """A cluster in a temporary folder, there or where such are, on a free loopback port, stopped and removed
+    afterwards."""
+    cluster = Cluster(binaries, Path(tempfile.mkdtemp(prefix="hub-postgres-", dir=place)), free_port())
     try:
         cluster.make()
         cluster.start()

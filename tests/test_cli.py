@@ -302,3 +302,14 @@ def test_sigterm_ends_the_hub_tidily(running: Running) -> None:
     assert running.process.wait(15) == 0
     assert not (running.home.folder / "server.json").exists()
     assert "Traceback" not in running.log.read_text()
+
+
+def test_a_connector_is_begun_and_checked_from_the_command_line(home: Home) -> None:
+    begun = home.hub("connector", "new", "acme", "--into", str(home.folder))
+    assert begun.returncode == 0 and f"cd {home.folder / 'acme-audiences'}" in begun.stdout
+    assert {file.stat().st_mode & 0o044 for file in home.folder.glob("acme-audiences/*")} == {0o044}, "for others too"
+    again = home.hub("connector", "new", "acme", "--into", str(home.folder))
+    assert again.returncode == 1 and again.stderr.startswith("CONFLICT: ")
+    checked = home.hub("connector", "check", str(home.folder / "acme-audiences"))
+    assert checked.returncode == 0, checked.stderr
+    assert checked.stdout.startswith("Acme (acme): ") and "broken" not in checked.stdout

@@ -46,6 +46,10 @@ class Unfinished(Connector[ConnectorConfig]):
     Config = ConnectorConfig
 
 
+class Misspelt(Tiny):
+    capabilities = Capabilities(spellings={"email": "meta.emial"})
+
+
 class Shouting(Tiny):
     key = "Not A Key!"
 
@@ -92,6 +96,10 @@ def test_a_broken_plugin_disables_only_itself(plugin: Any, tmp_path: Any, monkey
 @pytest.mark.parametrize("offered", [(), (object,), (Tiny, "text"), (Unfinished,), (Shouting,)])
 def test_a_plugin_that_offers_no_connector_says_so(plugin: Any, offered: tuple[object, ...]) -> None:
     assert "odd" in load_registry(found=[plugin("odd", *offered)]).disabled
+
+
+def test_a_plugin_that_names_an_unknown_spelling_is_told_which_was_meant(plugin: Any) -> None:
+    assert "did you mean meta.email?" in load_registry(found=[plugin("odd", Misspelt)]).disabled["odd"]
 
 
 def test_a_plugin_without_the_hook_says_so() -> None:

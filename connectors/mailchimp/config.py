@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 
-from hub.sdk import ConnectorConfig, Url
+from hub.sdk import ConnectorConfig, Url, WebhookSecret
 
 
 class MailchimpConfig(ConnectorConfig):
@@ -15,6 +15,9 @@ class MailchimpConfig(ConnectorConfig):
     list_id: str = Field(pattern=r"^[0-9a-zA-Z]+$", description="The id of the list (Mailchimp calls it an audience).")
     new_contacts: Literal["reject", "transactional", "subscribed"] = Field(
         "reject", description="What becomes of people who are not on the list: rejected, or created with that status."
+    )
+    webhook_secret: WebhookSecret | None = Field(
+        None, description="Made up by you: the last part of the webhook's address, by which the hub knows Mailchimp."
     )
     api_url: Url | None = Field(None, description="Only for a gateway: the API's address, else found from the key.")
 

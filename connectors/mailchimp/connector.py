@@ -11,7 +11,7 @@ import hashlib
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel
@@ -23,17 +23,21 @@ from hub.sdk import (
     Capabilities,
     Channel,
     Connector,
+    Feedback,
     FieldValue,
+    Inbound,
     Outcome,
     OutcomeKind,
     Person,
     Response,
     Result,
+    insist_secret,
 )
 from hub.sdk import Page as Listing
 
 from . import answers
 from .config import MailchimpConfig
+from .notices import notices
 
 Item = TypeVar("Item")
 Shape = TypeVar("Shape", bound=BaseModel)
@@ -48,8 +52,10 @@ class Mailchimp(Connector[MailchimpConfig]):
     channel = Channel.EMAIL
     # Ten connections an account, and no other limit: two calls of `apply` with at most four requests each, and one call
     # about the audience.
-    capabilities = Capabilities(key="email", batch=500, concurrency=2, read_back=True, erase=True)
+    capabilities = Capabilities(key="email", batch=500, concurrency=2, read_back=True, erase=True, feedback=True)
     Config = MailchimpConfig
+    # Keys have no scopes: they may do what their user may, and this is the least role that may do it all.
+    scopes: ClassVar = ("Manager",)
 
     async def check(self) -> Account:
         return Account((await self._call("GET", "", params={"fields": "id,name"})).parse(answers.ListFound).name)
@@ -86,6 +92,10 @@ class Mailchimp(Connector[MailchimpConfig]):
 
     async def erase(self, people: Sequence[Person]) -> Result:
         return Result(await self._each(people, self._erase))
+
+    def feedback(self, request: Inbound) -> Sequence[Feedback]:
+        insist_secret(self.config.webhook_secret, request)
+        return notices(request.body, self.config.list_id)
 
     async def _tag(self, audience: Audience, add: Sequence[Person], remove: Sequence[Person]) -> Result:
         if not add and not remove:

@@ -63,6 +63,7 @@ worded(
     WITHDRAWN="Only those who may no longer be sent: they are removed.",
     EMPTY="Nobody: everyone is removed.",
     REPEAT="Only those whose removal must be repeated, since something unanswered may have come after it.",
+    ERASE="Those who are being erased: the destination is told to erase them. Of no sync.",
     AUDIT="Nobody is told anything: the vendor's list of members is read back.",
     REPAIR="The same, and the run that puts right what is found is queued after it.",
 )

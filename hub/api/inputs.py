@@ -11,6 +11,10 @@ from hub.api.words import asks, needs
 from hub.core.records import ConsentAction, SyncMode
 
 IF_VERSION = "Refuse with CONFLICT unless this is still the version in force."
+FEEDBACK_PURPOSES = (
+    "Keys of the purposes that are withdrawn when the vendor tells of an unsubscribe, a bounce or a complaint; those "
+    "of the destination's syncs if there are none."
+)
 
 
 @strawberry.input(description="A new purpose.")
@@ -64,6 +68,7 @@ class DestinationCreateInput:
     config: JSON = needs(
         "The connector's configuration, as its `configSchema` asks; secrets are sealed and never shown."
     )
+    feedback_purposes: list[str] | None = asks(FEEDBACK_PURPOSES)
 
 
 @strawberry.input(description="`config` merges by key; a secret left out stays.")
@@ -71,6 +76,7 @@ class DestinationUpdateInput:
     if_version: int | None = asks(IF_VERSION)
     name: str | None = asks("The name for people.")
     config: JSON | None = asks("The keys to change; null under a key clears it.")
+    feedback_purposes: list[str] | None = asks(f"{FEEDBACK_PURPOSES} Null is none.")
 
 
 @strawberry.input(
@@ -118,6 +124,10 @@ class SyncCreateInput:
         "in it when the share grows."
     )
     alerts: SyncAlertsInput | None = asks("Thresholds of its own; the defaults if left out.")
+    signals: JSON | None = asks(
+        "An object from the vendor's consent signal (see the connector's capabilities) to the purpose that it speaks "
+        "of, such as Google's adPersonalization; one that is left out speaks of the sync's own purposes."
+    )
 
 
 @strawberry.input(description="Changes to a sync; what is absent stays.")
@@ -135,6 +145,7 @@ class SyncUpdateInput:
         "which may wait for approval."
     )
     alerts: SyncAlertsInput | None = asks("The thresholds to change; null is the defaults.")
+    signals: JSON | None = asks("From the vendor's consent signal to a purpose; null leaves all to the sync's own.")
 
 
 @strawberry.input(description="Notices posted to an address, signed after Standard Webhooks.")

@@ -7,7 +7,9 @@ import strawberry
 from hub.api.types.alert import AlertChannel
 from hub.api.types.consent import Consent
 from hub.api.types.destination import Destination
+from hub.api.types.erasure import Erasure
 from hub.api.types.node import UserError
+from hub.api.types.profile import Profile
 from hub.api.types.purpose import Purpose
 from hub.api.types.run import Run
 from hub.api.types.segment import Segment
@@ -74,6 +76,17 @@ class QuarantinePayload:
 @strawberry.type(description="Answer of a mutation of a run.")
 class RunPayload:
     run: Run | None = says("The run as it stands now; null when nothing was done.", default=None)
+    errors: list[UserError] = says(WRONG, default_factory=list)
+
+
+@strawberry.type(description="Answer of `profileErase`.")
+class ProfileErasePayload:
+    profile: Profile | None = says(
+        "The person as they were; null when nothing was done, and where only deliveries were known of them.",
+        default=None,
+    )
+    erasure: Erasure | None = says("How far it has come; null when nothing was done.", default=None)
+    runs: list[Run] = says("The runs queued so far; more follow once these have ended.", default_factory=list)
     errors: list[UserError] = says(WRONG, default_factory=list)
 
 

@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 token_app = typer.Typer(help="The admin's token.", rich_markup_mode=None, no_args_is_help=True)
 app.add_typer(token_app, name="token")
+connector_app = typer.Typer(help="Write a connector.", rich_markup_mode=None, no_args_is_help=True)
+app.add_typer(connector_app, name="connector")
 
 Kind = Literal["profiles", "events", "consents"]
 Mapping = Annotated[list[str] | None, typer.Option("--map", metavar="COLUMN=NAME", help="Read a column as this name.")]
@@ -123,6 +125,28 @@ def rotate_token() -> None:
     from hub.cli.serving import rotate_token
 
     rotate_token()
+
+
+@connector_app.command("new")
+def new_connector(
+    name: Annotated[str, typer.Argument(help="What the connector is called, such as acme.")],
+    title: Annotated[str, typer.Option(help="The vendor's name, for people.")] = "",
+    into: Annotated[Path, typer.Option(help="The folder to make the package in.", file_okay=False)] = Path(),
+) -> None:
+    """Begin the package of a connector: it installs, and its tests pass."""
+    from hub.cli.connecting import new
+
+    new(name, title, into)
+
+
+@connector_app.command("check")
+def check_connector(
+    name: Annotated[str, typer.Argument(help="An installed connector, or the folder of one.")],
+) -> None:
+    """Say which of its promises a connector keeps."""
+    from hub.cli.connecting import check
+
+    check(name)
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ class Direct:
     def __enter__(self) -> Direct:
         try:
             self._hub = self._runner.run(self._open())
-        except BaseException:
+        except BaseException:  # a cancel too: what is open by then is closed
             self.__exit__()
             raise
         return self

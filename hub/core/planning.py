@@ -100,7 +100,10 @@ class Fate(StrEnum):
 class PlanRequest:
     """One run's question to the data plane.
 
-    `key` is `external_id` or an identifier kind; `fields` pairs the vendor's field with the trait's physical column;
+    `key` is `external_id` or an identifier kind; with `identifiers`, kinds with how they are spelled ("" for as they
+    are), it is every identifier of these instead. `fields` pairs the vendor's field with the trait's physical column,
+    `spelled` some of them with how they are spelled, `signals` the vendor's consent signals with the purpose that each
+    speaks of;
     `now` is the real clock, aware, for consent. `resend` plans a KEEP for everyone unchanged. `rollout_share` (over 0,
     up to 1) is how large a part of the members is to be there at all.
     """
@@ -118,6 +121,9 @@ class PlanRequest:
     audience: str = ""
     resend: bool = False
     rollout_share: float = 1.0
+    identifiers: tuple[tuple[str, str], ...] = ()
+    spelled: tuple[tuple[str, str], ...] = ()
+    signals: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_snapshot(self) -> bool:

@@ -145,6 +145,8 @@ class Destination:
     version: int
     paused: bool = False
     paused_reason: Problem | None = None
+    # What its vendor's unsubscribes are about; empty means what it is used for.
+    feedback_purposes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ class Sync:
     rollout_share: float = 1.0
     max_growth: float = 10.0
     alerts: Thresholds = field(default_factory=Thresholds)
+    signals: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +210,36 @@ class Run:
     failure: Problem | None = None
     cancel_requested: bool = False
     scope: Scope = Scope.ALL
+    # Where an ERASE goes, which is of no sync.
+    destination_id: int | None = None
     # The audience that an EMPTY run clears, when the sync has moved on to another; empty means the sync's own.
     audience: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ErasurePlace:
+    """A destination where somebody who is being erased may be. A run there is not asked for again before `due_at`."""
+
+    destination_id: int
+    done_at: datetime | None
+    attempts: int
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """Somebody is being erased, or has been: then `external_id` is gone, and only the keyed hash of it is left."""
+
+    id: int
+    subject: bytes
+    external_id: str | None
+    requested_at: datetime
+    finished_at: datetime | None
+    places: tuple[ErasurePlace, ...]
+
+    @property
+    def left(self) -> tuple[ErasurePlace, ...]:
+        return tuple(place for place in self.places if place.done_at is None)
 
 
 @dataclass(frozen=True, slots=True)

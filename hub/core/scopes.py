@@ -10,7 +10,8 @@ class Scope(StrEnum):
     sent again and every trace removed; only those delivered who may no longer be sent; nobody, so that everyone
     delivered is removed; or only those whose remove must be repeated, since an unanswered add may have landed after it.
 
-    An AUDIT has no plan: it reads back whom the vendor holds. A REPAIR is one that is followed by a run of scope ALL
+    An ERASE belongs to no sync and has no plan: whoever is being erased is erased at the destination. An AUDIT has no
+    plan either: it reads back whom the vendor holds. A REPAIR is one that is followed by a run of scope ALL
     where something was found."""
 
     ALL = "ALL"
@@ -19,6 +20,7 @@ class Scope(StrEnum):
     WITHDRAWN = "WITHDRAWN"
     EMPTY = "EMPTY"
     REPEAT = "REPEAT"
+    ERASE = "ERASE"
     AUDIT = "AUDIT"
     REPAIR = "REPAIR"
 
@@ -26,6 +28,11 @@ class Scope(StrEnum):
     def whole(self) -> bool:
         """Whether the plan is about the members at all, or only about those delivered."""
         return self in {Scope.ALL, Scope.RETRY_REJECTED, Scope.FULL}
+
+    @property
+    def urgent(self) -> bool:
+        """Whether only a vendor's own no may make it wait: withdrawals outrank everything."""
+        return self is Scope.WITHDRAWN
 
     @property
     def audits(self) -> bool:
@@ -37,7 +44,7 @@ class Scope(StrEnum):
         return max(self, other, key=_WORK.index)
 
 
-# Whoever comes later does all that those before do.
+# Whoever comes later does all that those before do; an ERASE, which is of no sync, meets only its like.
 _WORK = (
     Scope.WITHDRAWN,
     Scope.EMPTY,
@@ -47,4 +54,5 @@ _WORK = (
     Scope.FULL,
     Scope.AUDIT,
     Scope.REPAIR,
+    Scope.ERASE,
 )

@@ -41,6 +41,7 @@ def note_arrival() -> None:
 
 
 def note_effect() -> None:
-    """A request of the call has changed something at the vendor, or may have."""
+    """A request of the call has changed something at the vendor, or may have: an error raised after it says `reached`.
+    What goes through `Http` is noted there; say it of anything else before an error about the whole batch."""
     if call := _call.get():
         call.reached = True

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, SecretBytes, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import WithJsonSchema
 
@@ -20,10 +21,33 @@ Url = Annotated[str, URL_MARK, WithJsonSchema({"type": "string", "format": "uri"
 """An address the hub connects to: the egress policy is asked about it when it is configured and at every send."""
 
 
+def _fit_for_an_address(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{16,200}", secret.get_secret_value()):
+        raise ValueError("must be 16 to 200 letters, digits, dashes and underscores")
+    return secret
+
+
+WebhookSecret = Annotated[SecretStr, AfterValidator(_fit_for_an_address)]
+"""A secret that the admin makes up for a vendor who signs nothing (`insist_secret`); it can be part of an address."""
+
+
+class Server(NamedTuple):
+    """A server, and the path of the field that names it: the egress policy is asked about it when it is configured,
+    and by `dialled` whenever it is dialled."""
+
+    path: tuple[str, ...]
+    host: str
+    port: int
+
+
 class ConnectorConfig(BaseModel):
     """A configuration whose misspelt fields are refused and whose values stay as they were given."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    def dials(self) -> Iterable[Server]:
+        """Every server that is dialled by its host and port, of which no `Url` tells."""
+        return ()
 
 
 def secret_fields(config: type[BaseModel]) -> frozenset[str]:

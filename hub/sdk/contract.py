@@ -6,7 +6,6 @@ The hub batches, normalises, checks consent, rate-limits, retries and records. A
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +15,30 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
-from hub.sdk.limits import Limit
+from hub.sdk.capabilities import KEYS, ApiVersion, Capabilities, ListedAs
+from hub.sdk.feedback import Feedback, Inbound
 from hub.sdk.workspace import NOWHERE, Workspace
 
 if TYPE_CHECKING:
     from hub.sdk.http import Http
 
-KEYS = frozenset({"external_id", "email", "phone", "device_id", "ad_id", "push_token", "user_id"})
-"""What may name a person at a vendor: the hub's external id, or a kind of identifier."""
+__all__ = [
+    "KEYS",
+    "Account",
+    "ApiVersion",
+    "Audience",
+    "Batch",
+    "Capabilities",
+    "Channel",
+    "Connector",
+    "FieldValue",
+    "ListedAs",
+    "Outcome",
+    "OutcomeKind",
+    "Page",
+    "Person",
+    "Result",
+]
 
 FieldValue = str | float | int | bool | Sequence[str] | None
 
@@ -37,12 +52,26 @@ class Channel(StrEnum):
 
 
 class Person(NamedTuple):
-    """One person in a batch. `key` is what the vendor knows them by (see `Capabilities.key`), `id` the hub's external
-    id, `fields` the mapped traits under the vendor's names (empty in a remove)."""
+    """One person in a batch. `key` is what the vendor knows them by (see `Capabilities.key`), and never empty; `id` is
+    the hub's external id, `fields` are the mapped traits under the vendor's names (empty in a remove). `signals`
+    say, by the names of `Capabilities.signals`, what the person has agreed to (empty in a remove).
+
+    Where the vendor takes all `Capabilities.identifiers` of a person, each comes as a row of its own, and its key reads
+    `email:ann@example.com`: `kind` and `value` are its parts, and neither is ever empty.
+    """
 
     id: str
     key: str
     fields: Mapping[str, FieldValue] = MappingProxyType({})
+    signals: Mapping[str, bool] = MappingProxyType({})
+
+    @property
+    def kind(self) -> str:
+        return self.key.partition(":")[0]
+
+    @property
+    def value(self) -> str:
+        return self.key.partition(":")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,19 +142,6 @@ class Result:
         return Result(outcomes, rest, self.job or other.job, invalid, self.retry_after or other.retry_after)
 
 
-class ListedAs(StrEnum):
-    """How a vendor names people when it is asked who is in an audience: by the key that they were sent under, or by a
-    hash of it in lower-case hex."""
-
-    KEY = "key"
-    MD5 = "md5"
-    SHA256 = "sha256"
-
-    def called(self, key: str) -> str:
-        """What the vendor calls the person of this key."""
-        return key if self is ListedAs.KEY else hashlib.new(self.value, key.encode(), usedforsecurity=False).hexdigest()
-
-
 @dataclass(frozen=True, slots=True)
 class Page:
     """Some of an audience's members, named as `Capabilities.listed_as` says; one may come twice. `next` leads to the
@@ -134,44 +150,6 @@ class Page:
     members: Sequence[str]
     next: str | None = None
     total: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What the vendor certainly can do; no maybe-fields.
-
-    `key` is the identifier that names a person there: `external_id`, or one of `KEYS`, such as `email`.
-    `batch` is the most people in one call; `concurrency` the calls of `apply` in flight per destination.
-    `replace` takes a whole audience in one run, `erase` deletes people, `feedback` reads the vendor's unsubscribes,
-    `jobs` answers later, `snapshot` wants everybody in every run. `read_back` lists an audience, naming people by
-    `listed_as`; `counts` says how many are in it, where that is all there is to know.
-    `job_deadline_s` is how long after it was submitted a job is asked after and may still take effect: beyond it, what
-    became of the people in it counts as unknown.
-    `limits` are what the vendor allows, per destination; the hub waits before a call rather than go beyond them.
-    `in_flight_s` is how long an unanswered request may still take effect (law L7).
-    """
-
-    key: str = "external_id"
-    batch: int = 1000
-    concurrency: int = 4
-    remove: bool = True
-    replace: bool = False
-    read_back: bool = False
-    listed_as: ListedAs = ListedAs.KEY
-    counts: bool = False
-    erase: bool = False
-    feedback: bool = False
-    jobs: bool = False
-    idempotent: bool = True
-    snapshot: bool = False
-    in_flight_s: float = 900.0
-    job_deadline_s: float = 3600.0
-    limits: tuple[Limit, ...] = ()
-
-    @property
-    def lands_within_s(self) -> float:
-        """How long what went unanswered may still take effect: the answer may have named a job."""
-        return max(self.in_flight_s, self.job_deadline_s) if self.jobs else self.in_flight_s
 
 
 C = TypeVar("C", bound=BaseModel)
@@ -190,6 +168,11 @@ class Connector(ABC, Generic[C]):
     channel: ClassVar[Channel]
     capabilities: ClassVar[Capabilities]
     Config: ClassVar[type[BaseModel]]
+    scopes: ClassVar[Sequence[str]] = ()
+    """The least that the credentials must be allowed, in the vendor's words."""
+    versions: ClassVar[Sequence[ApiVersion]] = ()
+    """The API's versions that this connector was tested with, where they are dated: the configuration's `api_version`
+    chooses one, and the admin is told when it lapses."""
 
     def __init__(self, config: C, http: Http, workspace: Workspace = NOWHERE) -> None:
         self.config = config
@@ -257,8 +240,22 @@ class Connector(ABC, Generic[C]):
         """
         raise TypeError(f"{type(self).__name__} has no jobs")
 
+    def feedback(self, request: Inbound) -> Sequence[Feedback]:
+        """What the vendor tells by calling us (`Capabilities.feedback`), once the request is shown to come from there;
+        raises Unverified otherwise, and before anything in the body is read. Whatever does not take a permission away
+        is left out."""
+        raise TypeError(f"{type(self).__name__} takes no feedback")
+
+    async def recognised(self, heard: Sequence[Feedback]) -> Sequence[Feedback]:
+        """The same notices by identifiers of the hub's. Override where the vendor names people by its own ids, which
+        `feedback` hands on as the kind `native`: ask the vendor who they are, change nothing, and leave out whom it
+        does not know. An error raised here is about the asking: the vendor is to tell us again."""
+        return heard
+
     async def erase(self, people: Sequence[Person]) -> Result:
-        """Erase the people at the vendor (`Capabilities.erase`)."""
+        """Erase the people at the vendor (`Capabilities.erase`), by every key that the hub has of them: whoever the
+        vendor does not know is erased already. It may be called again. Only who is accepted, or a no-op, counts as
+        erased; the others are asked for again, and so is everybody in a `job`, since nobody asks after it."""
         raise TypeError(f"{type(self).__name__} cannot erase")
 
     async def begin(self, audience: Audience, run: str, *, snapshot: bool) -> None:

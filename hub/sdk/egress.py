@@ -10,6 +10,7 @@ import asyncio
 import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
@@ -66,24 +67,35 @@ class EgressPolicy:
     def check_url(self, url: str) -> Endpoint:
         """What can be told from the URL alone; raises EgressDenied."""
         scheme, host, port, rest = _parts(url)
-        listed = self.lists(host, port)
-        if scheme != "https" and not listed:
+        if scheme != "https" and not self.lists(host, port):
             raise EgressDenied("only https addresses may be reached", "the operator can list host:port")
-        if port != 443 and not listed:
+        return Endpoint(scheme, self.check_host(host, port), port, rest, self.lists(host, port))
+
+    def check_host(self, host: str, port: int) -> str:
+        """What can be told from a host and a port alone, whatever is spoken there; the host's only spelling from here
+        on. Raises EgressDenied."""
+        host = _host(host.lower())
+        if self.lists(host, port):
+            return host
+        if port != 443:
             raise EgressDenied(f"port {port} may not be reached", "the operator can list host:port")
-        if not listed:
-            _refuse_private_host(host)
-        return Endpoint(scheme, host, port, rest, listed)
+        _refuse_private_host(host)
+        return host
 
     async def admit(self, url: str) -> Endpoint:
         """`check_url`, and where its name resolves now, the addresses too: for the moment of configuring. A name that
         does not resolve passes here, since every send asks again."""
         endpoint = self.check_url(url)
-        try:
-            await self.addresses(endpoint.host, endpoint.port)
-        except TransientError:
-            return endpoint
+        await self._admit(endpoint.host, endpoint.port)
         return endpoint
+
+    async def admit_host(self, host: str, port: int) -> None:
+        """As `admit`, whatever is spoken there."""
+        await self._admit(self.check_host(host, port), port)
+
+    async def _admit(self, host: str, port: int) -> None:
+        with suppress(TransientError):
+            await self.addresses(host, port)
 
     async def addresses(self, host: str, port: int) -> Sequence[str]:
         """Resolve once; every address must be public unless host:port is listed. Connect only to what this returns.
@@ -142,6 +154,8 @@ def _parts(url: str) -> tuple[str, str, int, str]:
 def _host(host: str) -> str:
     if host.startswith("["):
         return str(_literal(IPv6Address, host[1:-1]))
+    if ":" in host:
+        return str(_literal(IPv6Address, host))
     if _NUMERIC.fullmatch(host):
         return str(_literal(IPv4Address, host))
     if len(host) > 253 or not _NAME.fullmatch(host):

@@ -39,7 +39,7 @@ def told(method: str, endpoint: Endpoint, body: Any, sent_bytes: int) -> Iterato
     began = perf_counter()
     try:
         yield exchange
-    except BaseException as error:
+    except BaseException as error:  # a cancel too: the listener hears of it
         exchange.error = type(error).__name__
         raise
     finally:

@@ -108,25 +108,27 @@ class Http:
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         classify: Classifier = by_status,
+        changes: bool = True,
     ) -> Response:
-        """Send one request and read its whole answer.
+        """Send one request and read its whole answer. Say `changes=False` of a search or a token that is asked for by
+        POST: whatever becomes of it, nothing has been done yet.
 
         Raises what `classify` makes of the answer, EgressDenied, or TransientError for faults on the way, with
         `sent=False` where the request certainly never left.
         """
-        endpoint = self.policy.check_url(_with_query(url, params))
+        endpoint, changes = self.policy.check_url(_with_query(url, params)), changes and method not in READING
         body, typed = (_packed(json), {"content-type": "application/json"}) if json is not None else (content, {})
         request = self._built(method, endpoint, body, {**typed, **(headers or {})})
         if self._observer:
             self._observer.asked()
         with told(method, endpoint, body if json is None else json, len(body or b"")) as exchange:
-            response = await self._exchange(request, endpoint, httpx.BasicAuth(*auth) if auth else None)
+            response = await self._exchange(request, endpoint, httpx.BasicAuth(*auth) if auth else None, changes)
             exchange.response = response
             if self._observer:
                 self._observer.answered(response)
             if error := classify(response):
                 raise error
-        if method not in READING:
+        if changes:
             note_effect()
         return response
 
@@ -136,7 +138,9 @@ class Http:
         except (httpx.InvalidURL, UnicodeError, ValueError, TypeError):
             raise RefusedError("the request cannot be written: see the configured headers and address") from None
 
-    async def _exchange(self, request: httpx.Request, endpoint: Endpoint, auth: httpx.BasicAuth | None) -> Response:
+    async def _exchange(
+        self, request: httpx.Request, endpoint: Endpoint, auth: httpx.BasicAuth | None, changes: bool
+    ) -> Response:
         progress = _Progress()
         request.extensions["trace"] = progress.note
         try:
@@ -147,7 +151,7 @@ class Http:
                 finally:
                     await answer.aclose()
         except (TimeoutError, httpx.HTTPError, httpx.StreamError) as error:
-            _raise_fault(error, endpoint.host, progress)
+            _raise_fault(error, endpoint.host, progress, changes)
 
     async def _read(self, answer: httpx.Response, endpoint: Endpoint) -> Response:
         note_arrival()
@@ -179,14 +183,15 @@ class _Progress:
             self.certainly_unsent = False
 
 
-def _raise_fault(error: Exception, host: str, progress: _Progress) -> NoReturn:
+def _raise_fault(error: Exception, host: str, progress: _Progress, changes: bool) -> NoReturn:
     if isinstance(error, httpx.LocalProtocolError):
         raise RefusedError("the request cannot be written: see the configured headers and address") from None
     kept_waiting = progress.in_line and isinstance(error, TimeoutError)
     sent = not (isinstance(error, _NEVER_SENT) or progress.certainly_unsent or kept_waiting)
     if sent:
         note_arrival()
-        note_effect()
+        if changes:
+            note_effect()
     late = isinstance(error, TimeoutError | httpx.TimeoutException)
     said = "did not answer in time" if late else "broke off" if sent else "could not be reached"
     raise TransientError(f"{host} {said}", sent=sent) from None

@@ -47,11 +47,13 @@ class DailyBudget:
 @dataclass(frozen=True, slots=True)
 class Remaining:
     """The vendor counts: its answers say in these headers how many requests remain, and when it counts anew, in
-    seconds or as an instant. `keep` of them are left to other users of the account."""
+    seconds or as an instant; where they do not say that, it does so after `resets_in_s`. `keep` of them are left to
+    other users of the account."""
 
     header: str = "x-ratelimit-remaining"
     reset: str = "x-ratelimit-reset"
     keep: int = 0
+    resets_in_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpcore
 import httpx
+from httpcore._utils import is_socket_readable
 
 from hub.sdk.egress import EgressPolicy
 
@@ -104,6 +105,7 @@ class _Metered(httpcore.AsyncNetworkStream):
 
     def __init__(self, stream: httpcore.AsyncNetworkStream, most: int) -> None:
         self._stream = stream
+        self._socket = stream.get_extra_info("socket")
         self._most = most
         self._heard = 0
 
@@ -130,4 +132,7 @@ class _Metered(httpcore.AsyncNetworkStream):
         return _Metered(await self._stream.start_tls(ssl_context, server_hostname, timeout), self._most)
 
     def get_extra_info(self, info: str) -> Any:
+        # Asked of every idle connection before each request; anyio would look up the socket's addresses each time.
+        if info == "is_readable":
+            return is_socket_readable(self._socket)
         return self._stream.get_extra_info(info)

@@ -26,7 +26,7 @@ def scrubbed(text: object, *people: Person) -> str:
 
 
 def _told_by(person: Person) -> Iterator[str]:
-    yield from (person.key, person.id)
+    yield from (person.key, person.id, person.value)
     for value in person.fields.values():
         if isinstance(value, bool) or value is None:
             continue

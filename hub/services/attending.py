@@ -9,6 +9,7 @@ import structlog
 from hub.core.records import RunCounts, RunStatus
 from hub.logs import where
 from hub.services.course import Course
+from hub.services.erasing import Erasing
 from hub.services.hold import Hold
 from hub.services.hub import Hub
 from hub.store.runs import Claim, LeaseLost
@@ -23,7 +24,7 @@ BEAT_SHARE = 0.25
 log = structlog.get_logger()
 
 
-async def attend(hub: Hub, course: Course, hold: Hold) -> None:
+async def attend(hub: Hub, course: Course | Erasing, hold: Hold) -> None:
     """Carry the run as far as it goes. Raises LeaseLost when another worker has it, else as `Course.take`."""
     work = asyncio.create_task(course.take())
     watch = asyncio.create_task(_watch(hub, course, hold))
@@ -41,7 +42,7 @@ async def attend(hub: Hub, course: Course, hold: Hold) -> None:
     await work
 
 
-async def _watch(hub: Hub, course: Course, hold: Hold) -> None:
+async def _watch(hub: Hub, course: Course | Erasing, hold: Hold) -> None:
     """Ends by itself only with LeaseLost."""
     claim, beats = hold.claim, _Every(hold.lease_s * BEAT_SHARE)
     counts, history = _Every(COUNT_S), _Every(HISTORY_S)

@@ -53,7 +53,7 @@ from hub.services.retry import RetryPolicy
 from hub.warehouse.outcomes import append_outcomes
 from hub.warehouse.payload import read_people
 
-CHUNK = 8_000
+CHUNK = 16_000
 
 log = structlog.get_logger()
 
@@ -170,7 +170,7 @@ class Executor:
         await self._keys.take(self._job.request.sync, keys)
         self._held[command.batch] = keys
         # The last wait: nothing may stand between the reading of consent and the request.
-        if not await self._limiter.enter(unless=self._ending):
+        if not await self._limiter.enter(unless=self._ending, urgent=self._job.request.scope.urgent):
             self.tell(Gated(command.batch, command.attempt, 0))
             return
         self._entered.add(command.batch)

@@ -6,17 +6,18 @@ The configuration is the connector's own model; its secrets are sealed apart and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from hub.core.records import Destination
 from hub.core.slug import key_problems, name_problems
 from hub.errors import ErrorCode, HubError, Problem, nearest, refuse
 from hub.plugins import ConnectorClass
-from hub.sdk.config import secret_fields, urls
+from hub.sdk.config import ConnectorConfig, secret_fields, urls
 from hub.sdk.egress import EgressDenied
 from hub.sdk.errors import AuthError, ConnectorError
 from hub.services.hub import Hub
@@ -25,27 +26,39 @@ from hub.services.vendors import Vendors
 CHECK_S = 30.0
 
 
-async def create(hub: Hub, key: str, name: str, connector: str, config: Any) -> Destination:
-    """A new destination; nothing is sent yet.
+async def create(
+    hub: Hub, key: str, name: str, connector: str, config: Any, *, feedback_purposes: Sequence[str] = ()
+) -> Destination:
+    """A new destination; nothing is sent yet. `feedback_purposes` are what its vendor's unsubscribes are about; none
+    means those of its syncs.
 
-    HubError NOT_FOUND for the connector, INVALID for key, name or a field of `config`, EGRESS_DENIED for an address
-    that the hub may not reach, CONFLICT for a taken key.
+    HubError NOT_FOUND for the connector or a purpose, INVALID for key, name or a field of `config`, EGRESS_DENIED for
+    an address that the hub may not reach, UNSUPPORTED for purposes of a vendor that tells nothing, CONFLICT for a taken
+    key.
     """
     found = _connector(hub, connector)
-    if problems := [*key_problems(key), *name_problems(name)]:
+    problems = [*key_problems(key), *name_problems(name), *await _purpose_problems(hub, found, feedback_purposes)]
+    if problems:
         raise HubError(*problems)
     if await hub.store.destinations.get(key):
         raise refuse(ErrorCode.CONFLICT, f"There is a destination “{key}” already: choose another key.", "input", "key")
     given = {name: value for name, value in _object(config).items() if value is not None}
     await _admit(hub, found, given)
     plain, secrets = _parted(found, given)
+    about: dict[str, Any] = {"key": key, "name": name.strip(), "connector": connector}
     return await hub.store.destinations.create(
-        key=key, name=name.strip(), connector=connector, config=plain, secrets=secrets
+        **about, config=plain, secrets=secrets, feedback_purposes=feedback_purposes
     )
 
 
 async def update(
-    hub: Hub, key: str, *, name: str | None = None, config: Any = None, if_version: int | None = None
+    hub: Hub,
+    key: str,
+    *,
+    name: str | None = None,
+    config: Any = None,
+    feedback_purposes: Sequence[str] | None = None,
+    if_version: int | None = None,
 ) -> Destination:
     """Change what is given. `config` merges by key: what it leaves out stays, secrets too, and null clears.
 
@@ -55,6 +68,11 @@ async def update(
     if name is not None and (problems := name_problems(name)):
         raise HubError(*problems)
     changes: dict[str, Any] = {} if name is None else {"name": name.strip()}
+    if feedback_purposes is not None:
+        connector = _connector(hub, destination.connector)
+        if problems := await _purpose_problems(hub, connector, feedback_purposes):
+            raise HubError(*problems)
+        changes["feedback_purposes"] = list(feedback_purposes)
     if config is not None:
         changes |= await _merged(hub, destination, _object(config))
     return await hub.store.destinations.update(destination.id, if_version=if_version, **changes)
@@ -112,6 +130,8 @@ async def delete(hub: Hub, key: str) -> Destination:
     syncs = (await hub.store.syncs.of_destinations([destination.id]))[destination.id]
     if syncs:
         raise refuse(ErrorCode.CONFLICT, f"The sync “{syncs[0].key}” goes there: delete the sync first.", "key")
+    if erasing := await hub.store.erasures.run_at(destination.id):
+        await hub.store.runs.request_cancel(erasing.id, now=hub.clock.now())
     await hub.store.destinations.delete(destination.id)
     return destination
 
@@ -122,6 +142,23 @@ def _connector(hub: Hub, key: str) -> ConnectorClass:
     except HubError as error:
         first = error.problems[0]
         raise refuse(first.code, first.message, "input", "connector", suggestion=first.suggestion) from None
+
+
+async def _purpose_problems(hub: Hub, connector: ConnectorClass, purposes: Sequence[str]) -> list[Problem]:
+    if purposes and not connector.capabilities.feedback:
+        said = f"{connector.key} tells the hub nothing, so nobody unsubscribes there for any purpose: leave them out."
+        return [Problem(ErrorCode.UNSUPPORTED, said, ("input", "feedbackPurposes"))]
+    known = await hub.store.purposes.keys()
+    unknown = [(place, purpose) for place, purpose in enumerate(purposes) if purpose not in known]
+    return [
+        Problem(
+            ErrorCode.NOT_FOUND,
+            f"There is no purpose “{purpose}”.",
+            ("input", "feedbackPurposes", str(place)),
+            suggestion=nearest(purpose, known),
+        )
+        for place, purpose in unknown
+    ]
 
 
 def _object(config: Any) -> dict[str, Any]:
@@ -161,15 +198,25 @@ async def _admit(hub: Hub, connector: ConnectorClass, config: Mapping[str, Any])
     """Refuse a configuration that the connector cannot use, or that leads where the hub may not go."""
     read = _read(connector, config)
     for path, url in urls(read):
-        try:
+        with _told_of(path):
             await hub.egress.admit(url)
-        except HubError as error:
-            first = error.problems[0]
-            where = ("input", "config", *path)
-            raise refuse(first.code, f"{path[-1]}: {first.message}.", *where, suggestion=first.suggestion) from None
+    for path, host, port in read.dials():
+        with _told_of(path):
+            await hub.egress.admit_host(host, port)
 
 
-def _read(connector: ConnectorClass, config: Mapping[str, Any]) -> BaseModel:
+@contextmanager
+def _told_of(path: tuple[str, ...]) -> Iterator[None]:
+    """What the egress policy says against an address, said of the field that holds it."""
+    try:
+        yield
+    except HubError as error:
+        first = error.problems[0]
+        said = f"{'.'.join(path)}: {first.message}."
+        raise refuse(first.code, said, "input", "config", *path, suggestion=first.suggestion) from None
+
+
+def _read(connector: ConnectorClass, config: Mapping[str, Any]) -> ConnectorConfig:
     try:
         return connector.Config.model_validate(dict(config))
     except ValidationError as error:

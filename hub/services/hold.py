@@ -25,7 +25,7 @@ class Hold:
         self, hub: Hub, claim: Claim, lease_s: float = LEASE_S, clock: Callable[[], float] = monotonic
     ) -> None:
         self.claim = claim
-        self.engine = Fenced(hub.engine, claim.run.id, claim.fence)
+        self.engine = Fenced(hub.engine, claim.run.id, claim.fence, claim.run.sync_id)
         self.lease_s = lease_s
         self._hub = hub
         self._clock = clock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -13,6 +13,7 @@ from hub.core.identifiers import Pepper
 from hub.errors import ErrorCode, refuse
 from hub.plugins import Registry, load_registry
 from hub.sdk.egress import EgressPolicy
+from hub.services.ground import Ground
 from hub.settings import Settings
 from hub.store import Store
 from hub.store.seal import Keyring, open_keyring
@@ -64,6 +65,7 @@ class Hub:
     registry: Registry
     keys: Keyring
     egress: EgressPolicy
+    ground: Ground
     clock: Clock = field(default_factory=SystemClock)
     signals: Signals = field(default_factory=Signals)
 
@@ -82,10 +84,9 @@ async def open_hub(settings: Settings, clock: Clock | None = None) -> AsyncItera
     try:
         store = await Store.open(settings.database, keys)
         try:
-            registry = load_registry(settings.connectors)
-            yield Hub(
-                settings, store, engine, registry, keys, EgressPolicy(settings.egress_allow), clock or SystemClock()
-            )
+            registry, egress = load_registry(settings.connectors), EgressPolicy(settings.egress_allow)
+            async with aclosing(Ground(store, engine)) as ground:
+                yield Hub(settings, store, engine, registry, keys, egress, ground, clock or SystemClock())
         finally:
             await store.close()
     finally:
@@ -100,7 +101,7 @@ def _open_engine(settings: Settings, keys: Keyring) -> Engine:
             # Its people are known by keyed hashes: under another key, a withdrawal by address would find nobody.
             message = "The data plane was made under another secret key: put back the key that was in use."
             raise refuse(ErrorCode.FORBIDDEN, message, "HUB_SECRET_KEY")
-    except BaseException:
+    except BaseException:  # a cancel too: nobody else closes it
         engine.close()
         raise
     return engine

@@ -65,7 +65,7 @@ async def _remembered(hub: Hub, kind: ImportKind, importing: Awaitable[ImportRep
     except HubError as error:
         await hub.store.imports.note(kind, hub.clock.now(), error.problems[0])
         raise
-    except Exception:
+    except Exception:  # whatever it was, the import did not go in
         await hub.store.imports.note(kind, hub.clock.now(), BROKE_OFF)
         raise
     await hub.store.imports.note(kind, hub.clock.now(), None)

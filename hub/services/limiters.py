@@ -43,6 +43,7 @@ class Limiter:
         self._inside = 0
         self._prepaid = 0
         self._line = asyncio.Lock()
+        self._urgent_line = asyncio.Lock()
         self._one_left = asyncio.Event()
 
     def obey(self, capabilities: Capabilities) -> None:
@@ -51,19 +52,20 @@ class Limiter:
         if capabilities.limits != self._limits:
             self._limits, self._state = capabilities.limits, under(capabilities.limits)
 
-    def enter_at_once(self) -> bool:
+    def enter_at_once(self, *, urgent: bool = False) -> bool:
         """Enter if that needs no waiting."""
-        if self._line.locked() or self._inside >= self._places or self._wait() > 0:
+        behind = self._urgent_line.locked() or (self._line.locked() and not urgent)
+        if behind or self._inside >= self._places or self._wait(urgent=urgent) > 0:
             return False
         self._admit()
         return True
 
-    async def enter(self, unless: asyncio.Event) -> bool:
+    async def enter(self, unless: asyncio.Event, *, urgent: bool = False) -> bool:
         """Enter in the order of coming, once there is a place and the vendor allows another request; False if `unless`
-        is set before that."""
-        if self.enter_at_once():
+        is set before that. Who is `urgent` has a line apart, and waits for no budget of another day."""
+        if self.enter_at_once(urgent=urgent):
             return True
-        entering = asyncio.ensure_future(self._enter())
+        entering = asyncio.ensure_future(self._enter(urgent=urgent))
         try:
             return await done_before(unless, entering)
         except asyncio.CancelledError:
@@ -112,29 +114,29 @@ class Limiter:
         wait = response.retry_after() if response.status in {429, 503} else None
         self._state = after(self._state, Said(response.headers, wait), self._clock())
 
-    async def _enter(self) -> None:
-        async with self._line:
-            await self._until_there_is_room()
+    async def _enter(self, *, urgent: bool) -> None:
+        async with self._urgent_line if urgent else self._line:
+            await self._until_there_is_room(urgent=urgent)
             self._admit()
 
     async def _turn(self) -> None:
         async with self._line:
             await self._until_there_is_room()
 
-    async def _until_there_is_room(self) -> None:
+    async def _until_there_is_room(self, *, urgent: bool = False) -> None:
         while True:
             self._one_left.clear()
             if self._inside >= self._places:
                 await self._one_left.wait()
-            elif (wait := self._wait()) > 0:
+            elif (wait := self._wait(urgent=urgent)) > 0:
                 await self._sleep(min(max(wait, SHORTEST_REST_S), LONGEST_REST_S))
             else:
                 return
 
-    def _wait(self) -> float:
+    def _wait(self, *, urgent: bool = False) -> float:
         now = self._clock()
         self._state = seen(self._state, now)
-        return decide(self._state, now)
+        return decide(self._state, now, urgent=urgent)
 
     def _admit(self) -> None:
         self._state = taken(self._state, self._clock())

@@ -11,12 +11,12 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from ipaddress import ip_address
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import aiosmtplib
 
 from hub.errors import ErrorCode, refuse
+from hub.sdk.dialling import connected
 from hub.sdk.egress import EgressDenied, EgressPolicy
 from hub.sdk.errors import AuthError, ConnectorError, RefusedError, TransientError
 from hub.sdk.http import trusting_the_usual
@@ -68,32 +68,13 @@ async def send(policy: EgressPolicy, server: MailServer, message: EmailMessage) 
         raise EgressDenied(said, "the operator can list host:port")
     try:
         async with asyncio.timeout(TOTAL_S):
-            refused = await _hand_over(server, message, await _dial(policy, server))
+            refused = await _hand_over(server, message, await connected(policy, server.host, server.port))
     except ConnectorError:
         raise
     except (aiosmtplib.SMTPException, OSError, EOFError) as error:
         raise _fault(server, error) from None
     if refused:
         raise PartlyRefused(f"{server.host} refused {refused} of the recipients")
-
-
-async def _dial(policy: EgressPolicy, server: MailServer) -> socket.socket:
-    failure: OSError = OSError("no address")
-    for address in await policy.addresses(server.host, server.port):
-        family = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET
-        dialled = socket.socket(family, socket.SOCK_STREAM)
-        dialled.setblocking(False)
-        try:
-            await asyncio.get_running_loop().sock_connect(dialled, (address, server.port))
-        except OSError as error:
-            dialled.close()
-            failure = error
-        except BaseException:
-            dialled.close()
-            raise
-        else:
-            return dialled
-    raise failure
 
 
 async def _hand_over(server: MailServer, message: EmailMessage, dialled: socket.socket) -> int:

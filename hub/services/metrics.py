@@ -1,4 +1,4 @@
-"""What is counted for Prometheus. Labels name kinds and statuses, never a person, a key or an address."""
+"""What is counted for Prometheus. Labels name kinds, statuses and destinations, never a person or an address."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ PEOPLE = Counter(
     "hub_people_total", "People in committed outcomes, by what was done and what came of it.", ["op", "outcome"]
 )
 ATTEMPTS = Counter("hub_attempts_total", "Requests to destinations, by connector and answer.", ["connector", "answer"])
+WRITABLE = Gauge("hub_store_writable", "Whether the store took its newest trial write.", ["store"])
 ACTIVE_RUNS = Gauge("hub_active_runs", "Runs under way in this process.")
 WITHDRAWAL = Histogram(
     "hub_withdrawal_to_remove_seconds",
@@ -29,6 +30,12 @@ PHASE = Histogram(
 TURNS = Counter("hub_sync_turns_total", "Syncs that turned bad, or well again.", ["state"])
 NOTICES = Counter(
     "hub_notices_total", "Tries to tell a notice, by kind of channel and what came of it.", ["kind", "answer"]
+)
+
+FEEDBACK = Counter(
+    "hub_feedback_total",
+    "What vendors told us: people in notices that were accepted or unusable, and requests that were refused.",
+    ["destination", "outcome"],
 )
 
 

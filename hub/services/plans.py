@@ -56,7 +56,15 @@ async def request_for(
         audience=audience or sync.audience,
         resend=capabilities.snapshot,
         rollout_share=sync.rollout_share,
+        identifiers=tuple((kind, capabilities.spellings.get(kind, "")) for kind in capabilities.identifiers),
+        spelled=tuple((name, how) for name, how in capabilities.spellings.items() if name in sync.fields),
+        signals=_signals(sync, capabilities),
     )
+
+
+def _signals(sync: Sync, capabilities: Capabilities) -> tuple[tuple[str, str], ...]:
+    """Of which purpose each signal speaks: whoever is sent has granted all of the sync's own."""
+    return tuple((signal, sync.signals.get(signal, sync.purposes[0])) for signal in sorted(capabilities.signals))
 
 
 async def _columns(hub: Hub, fields: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -76,7 +84,7 @@ def from_json(kept: Mapping[str, Any]) -> PlanRequest:
         "mode": SyncMode(kept["mode"]),
         "scope": Scope(kept["scope"]),
         "purposes": tuple(kept["purposes"]),
-        "fields": tuple((field, column) for field, column in kept["fields"]),
+        **{name: tuple(map(tuple, kept.get(name, ()))) for name in ("fields", "identifiers", "spelled", "signals")},
         "now": datetime.fromisoformat(kept["now"]),
     }
     return PlanRequest(**{**kept, **typed})

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 
+from hub.again import tried_again
 from hub.services.hub import Hub
 from hub.warehouse import consent
 from hub.warehouse.consent import Position
@@ -23,6 +24,7 @@ STRETCH = 200_000
 
 _turns: WeakKeyDictionary[Engine, asyncio.Lock] = WeakKeyDictionary()
 _looks: WeakKeyDictionary[Engine, asyncio.Task[Position]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Engine, tuple[int, Position]] = WeakKeyDictionary()
 
 
 async def catch_up(hub: Hub) -> Position:
@@ -43,8 +45,19 @@ async def _look(hub: Hub) -> Position:
     # A task begins in a later round of the loop: all who have asked until now came before it, whoever comes next has
     # one of their own.
     del _looks[hub.engine]
-    head, position = await asyncio.gather(hub.store.ledger.head(), asyncio.to_thread(consent.watermark, hub.engine))
+    head, position = await asyncio.gather(hub.store.ledger.head(), _position(hub.engine))
     return position if position.watermark == head else await _in_turn(hub)
+
+
+async def _position(engine: Engine) -> Position:
+    """A gate looks before every request, so what cannot have changed is not asked again."""
+    epoch, (seen, position) = engine.epoch, _known.get(engine, (None, None))
+    if epoch is None:
+        return await asyncio.to_thread(consent.watermark, engine)
+    if position is None or seen != epoch:
+        position = await asyncio.to_thread(consent.watermark, engine)
+        _known[engine] = epoch, position
+    return position
 
 
 async def take_in(hub: Hub, entries: pa.Table) -> Position:
@@ -119,6 +132,7 @@ def _follow(entries: pa.Table, watermark: int) -> bool:
     return first == watermark + 1 and last == watermark + entries.num_rows
 
 
+@tried_again
 def _take_in(engine: Engine, entries: pa.Table) -> Position:
     with engine.write() as tx:
         consent.apply_entries(tx, entries)

@@ -98,6 +98,9 @@ class Reactions:
         ):
             # For a paused destination the run waits in line, and goes as soon as it may.
             await self._sweep([sync], anyway=True)
+        if run.scope is Scope.REPEAT and run.status is RunStatus.SUCCEEDED:
+            with apart(sync):
+                await self._read_back(sync)
         if sync.id in self._missed:
             self._missed.discard(sync.id)
             await self._feed(sync)
@@ -215,6 +218,14 @@ class Reactions:
         elif sync.schedule != MANUAL and not sync.paused:
             # Somebody who is wanted may have been taken out by a late remove.
             await self._queue(sync, RunCause.CHANGE)
+
+    async def _read_back(self, sync: Sync) -> None:
+        """Somebody may have been there after their remove: where the vendor lists its members, it is asked (law L7)."""
+        destination = await self._hub.store.destinations.find(sync.destination_id)
+        if destination is None or destination.paused or sync.paused:
+            return
+        if (await self._vendors.connect(destination)).limits().read_back:
+            await self._queue(sync, RunCause.CHANGE, Scope.REPAIR)
 
     async def _steps(self, sync: Sync, scope: Scope) -> int:
         """How many people a run of this scope would have to speak about; none where the destination cannot be used."""

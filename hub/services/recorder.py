@@ -118,7 +118,7 @@ class Recorder:
             try:
                 page = Page(traffic, moments, fresh, latest)
                 await self._hub.store.history.add(self._claim.run.id, page, fence=self._claim.fence)
-            except BaseException:
+            except BaseException:  # a cancel too: what is not written down is kept for the next time
                 self._fresh, self._moments = fresh + self._fresh, moments + self._moments
                 raise
             self._saved = traffic

@@ -58,7 +58,7 @@ async def approve(hub: Hub, run_id: int) -> Run:
     """
     waiting = await _need(hub, run_id)
     if waiting.status is RunStatus.WAITING_APPROVAL and (why := await approval.gone_stale(hub, waiting)):
-        await _plan_anew(hub, waiting, why)
+        await plan_anew(hub, waiting, why)
         said = f"The plan is out of date: {why}. The run is ended and another one queued: look at its numbers."
         raise refuse(ErrorCode.CONFLICT, said, "id")
     run = await hub.store.runs.approve(run_id, now=hub.clock.now())
@@ -103,7 +103,8 @@ async def progress(hub: Hub, run_id: int) -> AsyncIterator[Run]:
         await hub.signals.run_ended.wait(LOOK_AGAIN_S)
 
 
-async def _plan_anew(hub: Hub, run: Run, why: str) -> None:
+async def plan_anew(hub: Hub, run: Run, why: str) -> None:
+    """End a run that waits for approval, and queue another one of the same kind."""
     now = hub.clock.now()
     problem = Problem(ErrorCode.CONFLICT, f"The plan went out of date while it waited for approval: {why}.")
     await _let_go_of_plan(hub, await hub.store.runs.request_cancel(run.id, now=now, why=problem))

@@ -80,6 +80,23 @@ def field_problems(fields: Any, traits: Iterable[str]) -> Iterator[Problem]:
             yield Problem(ErrorCode.RULE_UNKNOWN_TRAIT, said, path, suggestion=nearest(trait, known))
 
 
+def signal_problems(
+    signals: Any, connector: str, known: Collection[str], purposes: Collection[str]
+) -> Iterator[Problem]:
+    """`known` are the signals that the connector sends along."""
+    if not isinstance(signals, Mapping):
+        yield _invalid("`signals` must be an object from the vendor's consent signal to a purpose.", "signals")
+        return
+    for signal, purpose in signals.items():
+        path = ("input", "signals", signal)
+        if signal not in known:
+            said = f"{connector} has no consent signal “{signal}”; it has {', '.join(known) or 'none'}."
+            yield Problem(ErrorCode.INVALID, said, path, suggestion=nearest(signal, known))
+        elif purpose not in purposes:
+            meant = nearest(str(purpose), purposes)
+            yield Problem(ErrorCode.NOT_FOUND, f"There is no purpose “{purpose}”.", path, suggestion=meant)
+
+
 def share_problems(share: float) -> Iterator[Problem]:
     if not (math.isfinite(share) and 0 <= share <= 1):
         yield _invalid("The share must lie between 0 and 1.", "maxRemovalShare")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from hub.core.alerts.thresholds import Thresholds
@@ -27,6 +28,19 @@ from hub.warehouse.settle import audiences
 UNDER_WAY = frozenset({RunStatus.PLANNING, RunStatus.RUNNING})
 NOT_FOR_MEMBERS = frozenset({Scope.WITHDRAWN, Scope.EMPTY, Scope.REPEAT})
 RECENT_RUNS = 50
+# What a sync is set to unless it is told otherwise. `alerts` are thresholds by name, None for the usual ones.
+AT_FIRST: Mapping[str, Any] = MappingProxyType(
+    {
+        "mode": SyncMode.MIRROR,
+        "schedule": MANUAL,
+        "fields": {},
+        "max_removal_share": 0.3,
+        "max_growth": 10.0,
+        "rollout_share": 1.0,
+        "alerts": None,
+        "signals": {},
+    }
+)
 
 
 async def create(
@@ -36,33 +50,17 @@ async def create(
     destination: str,
     audience: str,
     purposes: Sequence[str],
-    *,
-    mode: SyncMode = SyncMode.MIRROR,
-    schedule: str = MANUAL,
-    fields: Mapping[str, str] | None = None,
-    max_removal_share: float = 0.3,
-    rollout_share: float = 1.0,
-    max_growth: float = 10.0,
-    alerts: Mapping[str, Any] | None = None,
+    **settings: Any,
 ) -> Sync:
-    """A new sync; nothing is sent before its first run.
+    """A new sync with these of the `AT_FIRST` settings of its own; nothing is sent before its first run.
 
     HubError NOT_FOUND for segment, destination or a purpose, INVALID, RULE_UNKNOWN_TRAIT for a mapped trait,
     UNSUPPORTED for a destination that cannot remove or not do the mode, CONFLICT for a taken key or audience.
     """
     to = await hub.store.destinations.need(destination, "input", "destination")
     of = await hub.store.segments.need(segment, "input", "segment")
-    given: dict[str, Any] = {
-        "audience": audience,
-        "purposes": list(purposes),
-        "mode": mode,
-        "schedule": schedule,
-        "fields": {} if fields is None else fields,
-        "max_removal_share": max_removal_share,
-        "rollout_share": rollout_share,
-        "max_growth": max_growth,
-        "alerts": Thresholds(**(alerts or {})),
-    }
+    given = {**AT_FIRST, **settings, "audience": audience, "purposes": list(purposes)}
+    given["alerts"] = Thresholds(**(given["alerts"] or {}))
     problems = [*key_problems(key), *await _problems(hub, to, given)]
     if problems:
         raise HubError(*problems)
@@ -75,8 +73,9 @@ async def create(
 
 
 async def update(hub: Hub, key: str, *, if_version: int | None = None, **changes: Any) -> Sync:
-    """Change `audience`, `purposes`, `mode`, `schedule`, `fields`, `max_removal_share`, `max_growth`, `rollout_share`
-    or `alerts`; what is not given stays, also of the thresholds in `alerts`, and None for them means the defaults.
+    """Change `audience`, `purposes`, `mode`, `schedule`, `fields`, `max_removal_share`, `max_growth`, `rollout_share`,
+    `signals` or `alerts`; what is not given stays, also of the thresholds in `alerts`, and None for them means the
+    defaults.
 
     Another audience: those delivered are removed from the old one, and the next run adds to the new one. HubError
     NOT_FOUND, CONFLICT when the sync is not at `if_version`, else as `create`.
@@ -225,6 +224,10 @@ async def _problems(hub: Hub, destination: Destination, given: Mapping[str, Any]
     found += [judge(given[name]) for name, judge in sync_form.NUMBERS.items() if name in given]
     if "alerts" in given:
         found.append(sync_form.threshold_problems(given["alerts"]))
+    if given.get("signals"):
+        signals = (await capabilities_of(hub, destination)).signals
+        purposes = await hub.store.purposes.keys()
+        found.append(sync_form.signal_problems(given["signals"], destination.connector, signals, purposes))
     return [problem for problems in found for problem in problems]
 
 

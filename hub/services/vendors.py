@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,8 +24,9 @@ AnyConnector = Connector[Any]
 class Vendors:
     """Close it when done: it holds the one client that all connectors speak through."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, make_limiter: Callable[[], Limiter] = Limiter) -> None:
         self._hub = hub
+        self._make_limiter = make_limiter
         self._http = Http(hub.egress)
         files = hub.settings.data / FILES
         files.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -36,7 +37,7 @@ class Vendors:
 
     def limiter(self, destination: Destination) -> Limiter:
         """The one that all runs of the destination share; it outlives changes of the configuration."""
-        return self._limiters.setdefault(destination.id, Limiter())
+        return self._limiters.setdefault(destination.id, self._make_limiter())
 
     async def engage(self, destination: Destination) -> tuple[Connector[Any], Limiter]:
         """The connector and the limiter for a run; another process may have spoken for the destination meanwhile.

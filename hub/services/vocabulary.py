@@ -13,7 +13,8 @@ from types import ModuleType
 from hub.core.shapes import Vocabulary
 from hub.plugins import ConnectorClass
 
-_SEGMENT = re.compile(r"[A-Za-z0-9_.~-]{1,40}")
+# Google names methods behind a colon: `audienceMembers:ingest`.
+_SEGMENT = re.compile(r"[A-Za-z0-9_.~:-]{1,40}")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,60}")
 # How vendors speak of what went wrong.
 _USUAL = frozenset(
@@ -36,11 +37,17 @@ def vocabulary_of(connector: ConnectorClass) -> Vocabulary:
 
 
 def _modules(connector: ConnectorClass) -> Iterator[ModuleType]:
-    name = connector.__module__
-    package = name.rpartition(".")[0] or name
+    plugin = _plugin(connector.__module__)
     for other, module in list(sys.modules.items()):
-        if other == name or other.startswith(f"{package}."):
+        if other in {plugin, connector.__module__} or other.startswith(f"{plugin}."):
             yield module
+
+
+def _plugin(name: str) -> str:
+    """The module or the package that offers the connector: its neighbours there are words of others."""
+    parts = name.split(".")
+    above = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((one for one in above if hasattr(sys.modules.get(one), "hub_connectors")), name)
 
 
 def _tree(module: ModuleType) -> ast.AST:

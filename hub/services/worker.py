@@ -16,16 +16,19 @@ from contextlib import suppress
 import structlog
 
 from hub.core.records import Run, RunStatus
+from hub.core.scopes import Scope
 from hub.errors import StoreError
 from hub.logs import where
-from hub.services import metrics
+from hub.services import erasures, metrics
 from hub.services.alarm import Alarm
 from hub.services.attending import attend
 from hub.services.course import Course
 from hub.services.desk import Desk
 from hub.services.endings import GENERIC_FAILURE
+from hub.services.erasing import Erasing
 from hub.services.hold import LEASE_S, Hold
 from hub.services.hub import Hub
+from hub.services.limiters import Limiter
 from hub.services.reactions import Reactions
 from hub.services.retry import RetryPolicy
 from hub.services.vendors import Vendors
@@ -45,15 +48,26 @@ log = structlog.get_logger()
 
 
 class Worker:
-    """`await Worker(hub).run()` works until `stop()`; then what is in flight ends within ten seconds."""
+    """`await Worker(hub).run()` works until `stop()`; then what is in flight ends within ten seconds. Whatever a vendor
+    makes it wait for is waited by `sleep` and by what `limiter` makes."""
 
-    def __init__(self, hub: Hub, policy: RetryPolicy | None = None, lease_s: float = LEASE_S) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        policy: RetryPolicy | None = None,
+        lease_s: float = LEASE_S,
+        *,
+        limiter: Callable[[], Limiter] = Limiter,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._hub = hub
         self._lease_s = lease_s
         self._policy = policy or RetryPolicy()
+        self._limiter = limiter
+        self._sleep = sleep
         self._owner = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._stopping = asyncio.Event()
-        self._courses: dict[asyncio.Task[None], Course] = {}
+        self._courses: dict[asyncio.Task[None], Course | Erasing] = {}
         self._stumbles: dict[int, int] = {}
 
     def stop(self) -> None:
@@ -63,14 +77,13 @@ class Worker:
         # People pass through by the million, and none of what is made for them holds a cycle: looking for cycles at
         # Python's usual pace takes a third of a run.
         gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
-        vendors = Vendors(self._hub)
-        self._desk = Desk(self._hub, vendors, policy=self._policy)
+        self._vendors = vendors = Vendors(self._hub, self._limiter)
+        self._desk = Desk(self._hub, vendors, policy=self._policy, sleep=self._sleep)
         self._reactions = Reactions(self._hub, vendors)
         self._alarm = Alarm(self._hub)
-        if not self._hub.engine.shared:
-            # One process has the data plane, so whoever held a lease before is dead.
-            await self._hub.store.runs.let_go_of_all()
-        steps = (self._claim, *self._reactions.steps, *self._alarm.steps)
+        await self._take_over()
+        ground = self._hub.ground
+        steps = (self._claim, *self._reactions.steps, *self._alarm.steps, self._tend_erasures, ground.watch)
         loops = [asyncio.create_task(self._over_and_over(step)) for step in steps]
         try:
             await self._stopping.wait()
@@ -82,19 +95,32 @@ class Worker:
             await vendors.close()
             await self._alarm.close()
 
+    async def _take_over(self) -> None:
+        """Where one process has the data plane, whoever held a lease before is dead."""
+        begun = self._hub.engine.shared
+        while not begun and not self._stopping.is_set():
+            try:
+                await self._hub.store.runs.let_go_of_all()
+                begun = True
+            except StoreError as error:
+                log.error("worker cannot begin", error_type=type(error).__name__, where=where(error))
+                await asyncio.sleep(POLL_S)
+
     async def _over_and_over(self, step: Callable[[], Awaitable[None]]) -> None:
         """A fault in one round, such as a database that restarts, must not end the work."""
         while not self._stopping.is_set():
             try:
                 await step()
             except Exception as error:  # noqa: BLE001 - see above
+                self._doubt_after(error)
                 log.error("worker stumbled", error_type=type(error).__name__, where=where(error))
                 await asyncio.sleep(POLL_S)
 
     async def _claim(self) -> None:
         queued = self._hub.signals.run_queued
         queued.clear()
-        while len(self._courses) < MOST_RUNS + URGENT_RUNS:
+        # What is begun on a store that takes no writes would be sent and then not be known to have been.
+        while self._hub.ground.holds and len(self._courses) < MOST_RUNS + URGENT_RUNS:
             full, now = len(self._courses) >= MOST_RUNS, self._hub.clock.now()
             claim = await self._hub.store.runs.claim(self._owner, now, self._lease_s, urgent_only=full)
             if claim is None:
@@ -105,14 +131,23 @@ class Worker:
             async with asyncio.timeout(POLL_S):
                 await queued.wait()
 
+    async def _tend_erasures(self) -> None:
+        await asyncio.sleep(POLL_S)
+        await erasures.tend(self._hub, self._vendors)
+
     def _begin(self, claim: Claim) -> None:
         hold = Hold(self._hub, claim, self._lease_s)
-        course = Course(self._desk, hold)
+        course = (Erasing if claim.run.scope is Scope.ERASE else Course)(self._desk, hold)
         task = asyncio.create_task(self._take(course, hold))
         self._courses[task] = course
-        task.add_done_callback(self._courses.pop)
+        task.add_done_callback(self._make_room)
 
-    async def _take(self, course: Course, hold: Hold) -> None:
+    def _make_room(self, task: asyncio.Task[None]) -> None:
+        # Said only now: while the place is taken, whoever looks for a run finds none.
+        del self._courses[task]
+        self._hub.signals.run_queued.set()
+
+    async def _take(self, course: Course | Erasing, hold: Hold) -> None:
         claim, run = hold.claim, hold.claim.run
         with metrics.ACTIVE_RUNS.track_inprogress():
             try:
@@ -139,12 +174,17 @@ class Worker:
     async def _rest_or_fail(self, claim: Claim, error: Exception) -> None:
         """That a store does not answer is no fault of the run's: it waits for as long as that takes."""
         id, away = claim.run.id, isinstance(error, StoreError)
+        self._doubt_after(error)
         self._stumbles[id] = self._stumbles.get(id, 0) + (not away)
         if self._stumbles[id] >= STUMBLES and not away:
             await self._fail(claim)
         else:
             await asyncio.sleep(REST_S * max(1, self._stumbles[id]))
             await self._release(claim)
+
+    def _doubt_after(self, error: Exception) -> None:
+        if isinstance(error, StoreError):
+            self._hub.ground.doubt()
 
     async def _fail(self, claim: Claim) -> None:
         runs, now = self._hub.store.runs, self._hub.clock.now()

@@ -1,9 +1,14 @@
-"""Tortoise's PostgreSQL client; a transaction gives its connection back when its task is cancelled as it begins."""
+"""Tortoise's PostgreSQL client; a transaction gives its connection back when its task is cancelled as it begins.
+
+It sees what was committed before each statement, whatever the database or the role is set to: whoever has waited for
+its turn would else read what was there before it waited.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import asyncpg
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.backends.base.client import TransactionContext, TransactionContextPooled
 from tortoise.connection import get_connections
@@ -11,7 +16,16 @@ from tortoise.connection import get_connections
 
 class Client(AsyncpgDBClient):
     def _in_transaction(self) -> TransactionContext:
-        return ReturningTransaction(TransactionWrapper(self), self._pool_init_lock)
+        return ReturningTransaction(ReadCommitted(self), self._pool_init_lock)
+
+    async def create_pool(self, **kwargs: Any) -> asyncpg.Pool:
+        return await super().create_pool(reset=_nothing_is_left, **kwargs)
+
+
+class ReadCommitted(TransactionWrapper):
+    async def begin(self) -> None:
+        self.transaction = self._connection.transaction(isolation="read_committed")
+        await self.transaction.start()
 
 
 class ReturningTransaction(TransactionContextPooled):
@@ -23,11 +37,17 @@ class ReturningTransaction(TransactionContextPooled):
         self.token = get_connections().set(self.connection_name, self.client)
         try:
             await self.client.begin()
-        except BaseException:
+        except BaseException:  # a cancel too: the pool would miss the connection
             get_connections().reset(self.token)
             await self.client._parent._pool.release(self.client._connection)
             raise
         return self.client
+
+
+async def _nothing_is_left(_: asyncpg.Connection) -> None:
+    """A connection goes back as it came: asyncpg has ended its transaction, and the locks and settings of a session
+    that its usual reset undoes, the store never makes. That reset is a question to the server after each other one.
+    """
 
 
 client_class = Client

@@ -23,7 +23,8 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.context import TortoiseContext, _current_context
 from tortoise.transactions import in_transaction
 
-from hub.errors import ErrorCode, refuse
+from hub.again import rests
+from hub.errors import ErrorCode, StoreError, refuse
 from hub.store.failures import database_errors, translate
 
 APP = "hub"
@@ -41,6 +42,17 @@ SQLITE = {
     "wal_autocheckpoint": 8_000,
     "journal_size_limit": 67_108_864,
 }
+# On a server it makes a new file where it may, so that there must be room for one, and entries in its log.
+TRIAL_WRITE = {
+    "sqlite": "PRAGMA user_version = 1",
+    "postgres": """DO $$ BEGIN
+      IF has_database_privilege(current_database(), 'TEMP') THEN
+        CREATE TEMP TABLE trial_write ON COMMIT DROP AS SELECT repeat('x', 1000) FROM generate_series(1, 64);
+      ELSE
+        PERFORM pg_logical_emit_message(true, 'hub', 'trial write');
+      END IF;
+    END $$""",
+}
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,8 +61,8 @@ _dialect_in_use: list[str] = []
 
 
 class Database:
-    def __init__(self, context: TortoiseContext, dialect: str) -> None:
-        self.dialect = dialect
+    def __init__(self, context: TortoiseContext, dialect: str, folder: Path | None = None) -> None:
+        self.dialect, self.folder = dialect, folder
         self._context = context
         self._root = context.connections.get("default")
         self._owner: ContextVar[asyncio.Task[Any] | None] = ContextVar("transaction_owner", default=None)
@@ -64,7 +76,7 @@ class Database:
         context = TortoiseContext()
         with context:
             await context.init(config=configuration(connection), use_tz=True, timezone="UTC")
-        database = cls(context, dialect)
+        database = cls(context, dialect, _folder_of(connection))
         with _translated():
             await database._root.create_connection(with_db=True)
         return database
@@ -84,6 +96,12 @@ class Database:
     def sql(self, text: str) -> str:
         return text.replace("$", "?") if self.dialect == "sqlite" else text
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this task has begun one that has not ended."""
+        with self.entered():
+            return self.connection is not self._root
+
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Makes this database the one that models speak to, outside any transaction that another task began."""
@@ -96,6 +114,12 @@ class Database:
         finally:
             connections.reset(outside)
             _current_context.reset(context)
+
+    async def try_writing(self) -> None:
+        """A small write that changes nothing. Raises StoreError if none is taken."""
+        async with self.transaction():
+            with self.entered():
+                await self.connection.execute_script(TRIAL_WRITE[self.dialect])
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
@@ -118,10 +142,10 @@ S = TypeVar("S", bound=Stored)
 
 
 def stored(method: Callable[Concatenate[S, P], Awaitable[T]]) -> Callable[Concatenate[S, P], Awaitable[T]]:
-    """A method that reads or writes the database: enters it, and lets no driver's message out."""
+    """A method that reads or writes the database: enters it, and lets no driver's message out. Where it is a
+    transaction of its own, it is tried again when another was let past."""
 
-    @wraps(method)
-    async def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def once(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             with self._database.entered():
                 return await method(self, *args, **kwargs)
@@ -129,6 +153,17 @@ def stored(method: Callable[Concatenate[S, P], Awaitable[T]]) -> Callable[Concat
             failure = translate(error)
         # Raised out here, so that the driver's error is not even its context.
         raise failure
+
+    @wraps(method)
+    async def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        for rest in () if self._database.in_transaction else rests():
+            try:
+                return await once(self, *args, **kwargs)
+            except StoreError as error:
+                if not error.beaten:
+                    raise
+            await asyncio.sleep(rest)
+        return await once(self, *args, **kwargs)
 
     return call
 
@@ -156,6 +191,11 @@ def read_url(url: str, **pragmas: Any) -> tuple[dict[str, Any], str]:
     if scheme in {"postgresql", "postgres"}:
         return {"engine": "hub.store.asyncpg_client", "credentials": _postgres_credentials(url)}, "postgres"
     raise refuse(ErrorCode.UNSUPPORTED, "HUB_DATABASE_URL must be sqlite:///PATH or postgresql://…", "HUB_DATABASE_URL")
+
+
+def _folder_of(connection: dict[str, Any]) -> Path | None:
+    path = connection["credentials"].get("file_path")
+    return Path(path).absolute().parent if path else None
 
 
 def _private_file(path: Path) -> Path:

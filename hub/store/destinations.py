@@ -25,12 +25,24 @@ class Destinations(KeyedRepository[Destination]):
 
     @stored
     async def create(
-        self, *, key: str, name: str, connector: str, config: Mapping[str, Any], secrets: Mapping[str, Any]
+        self,
+        *,
+        key: str,
+        name: str,
+        connector: str,
+        config: Mapping[str, Any],
+        secrets: Mapping[str, Any],
+        feedback_purposes: Sequence[str] = (),
     ) -> Destination:
         """`config` without its secrets, `secrets` by field; HubError CONFLICT when the key is taken."""
         sealed = self._seal(key, secrets)
         row = await models.Destination.create(
-            key=key, name=name, connector=connector, config=dict(config), secrets=sealed
+            key=key,
+            name=name,
+            connector=connector,
+            config=dict(config),
+            secrets=sealed,
+            feedback_purposes=list(feedback_purposes),
         )
         return _destination(row)
 
@@ -38,9 +50,9 @@ class Destinations(KeyedRepository[Destination]):
     async def update(
         self, id: int, *, if_version: int | None = None, secrets: Mapping[str, Any] | None = None, **changes: Any
     ) -> Destination:
-        """Changes of `name` and `config` (whole, without secrets) as a new version. `secrets` merges by field: one that
-        is not named stays, None removes. HubError CONFLICT when it is not at `if_version`."""
-        known(changes, "name", "config")
+        """Changes of `name`, `config` (whole, without secrets) and `feedback_purposes` as a new version. `secrets`
+        merges by field: one that is not named stays, None removes. HubError CONFLICT when it is not at `if_version`."""
+        known(changes, "name", "config", "feedback_purposes")
         async with self._database.transaction():
             row = await models.Destination.filter(id=id).select_for_update().first()
             if row is None:
@@ -95,4 +107,5 @@ def _place(key: str, name: str) -> tuple[str, str, str]:
 
 def _destination(row: models.Destination) -> Destination:
     reason = problems.from_json(row.paused_reason)  # type: ignore[arg-type]
-    return Destination(row.id, row.key, row.name, row.connector, row.config, row.version, row.paused, reason)
+    about = (row.id, row.key, row.name, row.connector, row.config, row.version, row.paused, reason)
+    return Destination(*about, tuple(row.feedback_purposes or ()))

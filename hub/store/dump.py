@@ -24,6 +24,8 @@ TABLES: tuple[type[Model], ...] = (
     models.Destination,
     models.Sync,
     models.Run,
+    models.Erasure,
+    models.ErasurePlace,
     models.RunMoment,
     models.RunRequest,
     models.ImportOutcome,

@@ -10,6 +10,7 @@ import sys
 
 from tortoise.exceptions import BaseORMException, IntegrityError, ValidationError
 
+from hub.again import BEATEN
 from hub.errors import ErrorCode, HubError, StoreError, refuse
 
 # What the triggers of migration 0002 say.
@@ -33,8 +34,10 @@ def translate(error: BaseException) -> HubError | StoreError:
         name = _camel(re.match(r"\w*", str(error))[0])  # type: ignore[index]
         return refuse(ErrorCode.INVALID, f"{name or 'A value'} cannot be stored: it is too long.", "input", name)
     cause = _innermost(error)
-    kind = " ".join(filter(None, (type(cause).__name__, getattr(cause, "sqlstate", None))))
-    return StoreError(f"The control plane's database failed ({kind}).", full=_is_full(cause))
+    state = getattr(cause, "sqlstate", None)
+    kind = " ".join(filter(None, (type(cause).__name__, state)))
+    beaten = state in BEATEN
+    return StoreError(f"The control plane's database failed ({kind}).", full=_is_full(cause), beaten=beaten)
 
 
 def _is_full(cause: BaseException) -> bool:

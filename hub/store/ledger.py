@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from hub.core.records import ConsentEntry
+from hub.core.records import ConsentAction, ConsentEntry
 from hub.errors import HubError
 from hub.store.database import Database, stored
 from hub.store.ledger_rows import (
@@ -29,6 +29,7 @@ from hub.store.ledger_rows import (
     entry_of,
     identities,
     is_protective,
+    of_entry_id,
     rows_of,
     span_of,
     under_its_content,
@@ -105,6 +106,13 @@ class Ledger:
         rows = await self._about(set(subjects))
         entries = (entry_of(row) for row in rows if purpose is None or row["purpose"] == purpose)
         return sorted(entries, key=lambda entry: entry.seq)
+
+    @stored
+    async def protective(self, entry_ids: Collection[str]) -> set[str]:
+        """Which of these entry ids stand for a denial or a withdrawal."""
+        named = {of_entry_id(entry_id): entry_id for entry_id in entry_ids}
+        rows = await self._matching("identity", named)
+        return {named[bytes(row["identity"])] for row in rows if row["action"] != ConsentAction.GRANT.value}
 
     @stored
     async def _append(self, columns: pa.Table) -> Appended:

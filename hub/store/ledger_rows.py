@@ -147,11 +147,12 @@ def _identities(subjects: pa.ChunkedArray, hashes: pa.Array, entry_ids: pa.Chunk
     by_content = pc.binary_join_element_wise(begun, pc.binary_slice(hashes, 0, CONTENT_PART), b"")
     if not pc.any(pc.not_equal(entry_ids, ""), min_count=0).as_py():
         return by_content
-    by_id = [_of_entry_id(entry_id) if entry_id else None for entry_id in entry_ids.to_pylist()]
+    by_id = [of_entry_id(entry_id) if entry_id else None for entry_id in entry_ids.to_pylist()]
     return pc.coalesce(pa.array(by_id, pa.binary()), by_content)
 
 
-def _of_entry_id(entry_id: str) -> bytes:
+def of_entry_id(entry_id: str) -> bytes:
+    """What an entry with this id is known by."""
     return sha256(b"entry id " + entry_id.encode()).digest()[: SUBJECT_PART + CONTENT_PART]
 
 

@@ -43,18 +43,42 @@ async def claimable(lane: str, owner: str, now: datetime) -> list[models.Run]:
     unleased = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=now)
     may_send = Q(sync__paused=False) | Q(scope__in=IN_SPITE_OF_PAUSE)
     rows = models.Run.filter(Q(place=lane) | in_line, unleased, may_send, status__in=WORKABLE)
-    spoken_for = Q(sync__destination_id__not_in=Subquery(_of_others(owner, now).values("sync__destination_id")))
-    open_for = rows.filter(spoken_for, sync__destination__paused=False).order_by("id").limit(1)
-    found = await open_for.select_for_update(skip_locked=True, of=("run",)).prefetch_related("sync")
+    open_for = rows.filter(_free("sync__destination_id", owner, now), sync__destination__paused=False)
+    found = await _first(open_for, "sync")
     return [run for run in found if await _speaks_alone(run.sync.destination_id, owner, now)]
 
 
-def _of_others(owner: str, now: datetime) -> Any:
-    """The runs that other workers have: they speak for these destinations."""
-    return models.Run.filter(lease_expires_at__gt=now, sync_id__isnull=False).exclude(lease_owner=owner)
+async def claimable_erasing(owner: str, now: datetime) -> list[models.Run]:
+    """As `claimable`, of the runs that erase, which belong to no sync."""
+    unleased = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=now)
+    rows = models.Run.filter(unleased, destination_id__isnull=False, status__in=WORKABLE)
+    open_for = rows.filter(_free("destination_id", owner, now), destination__paused=False)
+    found = await _first(open_for, "destination")
+    return [run for run in found if await _speaks_alone(run.destination_id, owner, now)]  # type: ignore[attr-defined]
+
+
+async def _first(rows: Any, with_its: str) -> list[models.Run]:
+    oldest = rows.order_by("id").limit(1)
+    return await oldest.select_for_update(skip_locked=True, of=("run",)).prefetch_related(with_its)  # type: ignore[no-any-return]
+
+
+def _free(column: str, owner: str, now: datetime) -> Q:
+    """Nobody else speaks for the destination in this column."""
+    return Q(*(Q(**{f"{column}__not_in": Subquery(rows.values(theirs))}) for theirs, rows in _of_others(owner, now)))
+
+
+def _of_others(owner: str, now: datetime) -> list[tuple[str, Any]]:
+    """The runs that other workers have, and which column says what destinations they speak for."""
+    held = models.Run.filter(lease_expires_at__gt=now).exclude(lease_owner=owner)
+    return [
+        ("sync__destination_id", held.filter(sync_id__isnull=False)),
+        ("destination_id", held.filter(destination_id__isnull=False)),
+    ]
 
 
 async def _speaks_alone(destination: int, owner: str, now: datetime) -> bool:
     """Another worker may be claiming a run of the same destination at this instant: whoever locks it looks again."""
-    mine = await models.Destination.filter(id=destination).select_for_update(skip_locked=True)
-    return bool(mine) and not await _of_others(owner, now).filter(sync__destination_id=destination).exists()
+    if not await models.Destination.filter(id=destination).select_for_update(skip_locked=True):
+        return False
+    others = [rows.filter(**{column: destination}) for column, rows in _of_others(owner, now)]
+    return not any([await rows.exists() for rows in others])

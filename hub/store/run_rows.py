@@ -43,4 +43,5 @@ def run_of(row: Any) -> Run:
         cancel_requested=row.cancel_requested,
         scope=Scope(row.scope),
         audience=row.audience,
+        destination_id=row.destination_id,
     )

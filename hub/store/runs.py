@@ -20,7 +20,7 @@ from hub.store import models, problems
 from hub.store.database import stored
 from hub.store.history import note
 from hub.store.leases import Claim, LeaseLost
-from hub.store.places import ENDED, ORDINARY, URGENT, claimable, next_place
+from hub.store.places import ENDED, ORDINARY, URGENT, claimable, claimable_erasing, next_place
 from hub.store.repository import Repository
 from hub.store.run_rows import ending, numbers, run_of
 
@@ -122,7 +122,8 @@ class Runs(Repository[Run]):
         return None
 
     async def _claim(self, lane: str, owner: str, now: datetime, lease_s: float) -> Claim | None:
-        for row in await claimable(lane, owner, now):
+        urgent = await claimable_erasing(owner, now) if lane == URGENT else []
+        for row in [*await claimable(lane, owner, now), *urgent][:1]:
             taken = models.Run.filter(id=row.id, fence=row.fence)
             until = now + timedelta(seconds=lease_s)
             if await taken.update(place=lane, lease_owner=owner, lease_expires_at=until, fence=F("fence") + 1):

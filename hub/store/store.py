@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 from hub.errors import ErrorCode, refuse
 from hub.store.alerts import AlertChannels, AlertNotices
 from hub.store.database import Database
 from hub.store.destinations import Destinations
 from hub.store.dump import Dump
+from hub.store.erasures import Erasures
 from hub.store.health import SyncHealths
 from hub.store.history import History
 from hub.store.imports import Imports
@@ -31,6 +33,7 @@ class Store:
     destinations: Destinations
     syncs: Syncs
     runs: Runs
+    erasures: Erasures
     history: History
     imports: Imports
     ledger: Ledger
@@ -61,6 +64,7 @@ class Store:
             destinations=Destinations(database, keys),
             syncs=Syncs(database),
             runs=Runs(database),
+            erasures=Erasures(database),
             history=History(database),
             imports=Imports(database),
             ledger=Ledger(database),
@@ -73,6 +77,15 @@ class Store:
             dump=Dump(database),
             _database=database,
         )
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its file is; None on a server."""
+        return self._database.folder
+
+    async def try_writing(self) -> None:
+        """A small write that changes nothing. Raises StoreError if none is taken."""
+        await self._database.try_writing()
 
     async def close(self) -> None:
         await self._database.close()

@@ -15,7 +15,7 @@ from hub.store import models
 from hub.store.database import stored
 from hub.store.repository import KeyedRepository, known
 
-CHANGEABLE = "audience purposes mode schedule fields max_removal_share max_growth rollout_share alerts".split()
+CHANGEABLE = "audience purposes mode schedule fields max_removal_share max_growth rollout_share alerts signals".split()
 
 
 class Syncs(KeyedRepository[Sync]):
@@ -42,6 +42,7 @@ class Syncs(KeyedRepository[Sync]):
         rollout_share: float = 1.0,
         max_growth: float = 10.0,
         alerts: Thresholds | None = None,
+        signals: Mapping[str, str] | None = None,
     ) -> Sync:
         """HubError CONFLICT when the key is taken or the destination has a sync for this audience."""
         row = await models.Sync.create(
@@ -57,6 +58,7 @@ class Syncs(KeyedRepository[Sync]):
             rollout_share=rollout_share,
             max_growth=max_growth,
             alerts=alerts and asdict(alerts),
+            signals=dict(signals or {}),
         )
         return await self._one(row.id)
 
@@ -121,6 +123,7 @@ def _sync(row: Any, last_run_id: int | None) -> Sync:
         paused=row.paused,
         last_run_id=last_run_id,
         rollout_share=row.rollout_share,
+        signals=dict(row.signals or {}),
         max_growth=row.max_growth,
         alerts=Thresholds(**(row.alerts or {})),
     )

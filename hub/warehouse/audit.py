@@ -19,13 +19,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from hub.again import tried_again
 from hub.core.audits import Audit
 from hub.core.clock import aware, naive
 from hub.core.planning import PlanRequest
 from hub.core.scopes import Scope
 from hub.sdk.contract import ListedAs
-from hub.warehouse.decision import decision, is_own
+from hub.warehouse.decision import decision
 from hub.warehouse.engine import Engine, Reader, Transaction
+from hub.warehouse.naming import is_own, names, names_params
 from hub.warehouse.swap import let_go
 from hub.warehouse.views import Person, profiles_by_pid
 
@@ -54,12 +56,14 @@ class Listing:
     steady: bool = True
 
 
+@tried_again
 def begin(engine: Engine, sync: int) -> None:
     """Forget what an audit of this sync has read that came to no end."""
     with engine.write() as tx:
         tx.execute("DELETE FROM sightings WHERE sync = $sync", {"sync": sync})
 
 
+@tried_again
 def sight(engine: Engine, sync: int, run: int, names: Sequence[str], salt: str) -> None:
     """Note more of the list."""
     hashed = [hashlib.md5((salt + name).encode(), usedforsecurity=False).hexdigest() for name in names]
@@ -73,6 +77,7 @@ def sighted(reader: Reader, run: int) -> int:
     return int(reader.rows("SELECT count(DISTINCT name) FROM sightings WHERE run = $run", {"run": run})[0][0])
 
 
+@tried_again
 def compare(engine: Engine, request: PlanRequest, listing: Listing, now: datetime) -> Audit:
     """Settle what the list says, for good and all at once; a repeat finds what the first has found."""
     with engine.write() as tx:
@@ -88,6 +93,7 @@ def compare(engine: Engine, request: PlanRequest, listing: Listing, now: datetim
         return audit
 
 
+@tried_again
 def count_only(engine: Engine, request: PlanRequest, members: int, began: datetime, now: datetime) -> Audit:
     """What there is to say where the vendor gives nothing but a number."""
     with engine.write() as tx:
@@ -121,6 +127,7 @@ def count_people(reader: Reader, run: int, kind: str) -> int:
     return int(reader.rows(f"SELECT count(*) {_PEOPLE}", {"run": run, "kind": kind})[0][0])
 
 
+@tried_again
 def forget(engine: Engine, sync: int) -> None:
     with engine.write() as tx:
         for table in TABLES:
@@ -155,10 +162,8 @@ def _lay_out(tx: Transaction, request: PlanRequest, listing: Listing) -> None:
     asked = {"salt": listing.salt, "began": naive(listing.began), "steady": listing.steady}
     tx.execute(_COMPARED.format(name=name), {**whose, **asked})
     tx.execute(_REST)
-    own = is_own(request.key)
-    people = _BY_ID if own else _BY_IDENTIFIER
-    kind = {} if own else {"kind": request.key}
-    tx.execute(_OURS.format(people=people, name=name), {"salt": listing.salt, **kind})
+    people = _BY_ID if is_own(request) else _BY_IDENTIFIER.format(names=names(tx, request))
+    tx.execute(_OURS.format(people=people, name=name), {"salt": listing.salt, **names_params(request)})
 
 
 def _count(tx: Transaction) -> dict[str, int]:
@@ -241,8 +246,7 @@ SELECT s.name FROM seen s WHERE NOT EXISTS (SELECT 1 FROM compared c WHERE c.nam
 
 _BY_ID = "SELECT external_id AS key, pid FROM profiles"
 _BY_IDENTIFIER = """
-SELECT i.value AS key, i.pid FROM identifiers i JOIN profiles p ON p.pid = i.pid
-WHERE i.kind = $kind AND i.value IS NOT NULL"""
+SELECT i.key, i.pid FROM ({names}) i JOIN profiles p ON p.pid = i.pid"""
 _OURS = """
 CREATE TEMP TABLE ours AS
 SELECT o.key, o.pid, p.external_id

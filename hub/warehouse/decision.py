@@ -14,16 +14,17 @@ before with the very same payload, which rests) or `withheld`. `shared`: other p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from math import ceil
 from typing import Any, NamedTuple
 
 from hub.core.clock import naive
-from hub.core.planning import EXTERNAL_ID, PlanRequest
+from hub.core.planning import PlanRequest
 from hub.core.records import SyncMode, WithheldReason
 from hub.core.scopes import Scope
 from hub.warehouse.engine import Reader
+from hub.warehouse.fingerprint import fingerprint, mapping, signal_params, signals_of, traits_of
+from hub.warehouse.naming import is_own, key_column, members_names, names, names_params
 
 
 class Statement(NamedTuple):
@@ -37,8 +38,7 @@ def decision(reader: Reader, request: PlanRequest) -> Statement:
     held = request.scope is Scope.FULL or reader.rows(
         "SELECT 1 FROM delivered WHERE sync = $sync AND audience = $audience LIMIT 1", whose
     )
-    sql = _wanted(reader, request) + (_against_held(request) if held else _all_new(request))
-    shared = {} if is_own(request.key) else {"kind": request.key}
+    sql = _wanted(reader, request) + (_against_held(reader, request) if held else _all_new(request))
     pilot = {"bound": rollout_bound(request.rollout_share), "sync": request.sync} if is_pilot(request) else {}
     params: dict[str, Any] = {
         "segment": request.segment,
@@ -46,7 +46,8 @@ def decision(reader: Reader, request: PlanRequest) -> Statement:
         "mapping": mapping(request),
         **consent_params(request, request.now),
         **(whose if held else {}),
-        **shared,
+        **names_params(request),
+        **signal_params(request),
         **pilot,
     }
     return Statement(sql, params)
@@ -56,23 +57,25 @@ def _wanted(reader: Reader, request: PlanRequest) -> str:
     values = _values(request)
     return _WANTED.format(
         allowed=allowed(request),
-        key=key_column(reader, request.key),
-        traits="".join(f", p.{column} AS {name}" for name, column in zip(values, traits_of(request), strict=True)),
+        key=key_column(reader, request),
+        names=members_names(reader, request),
+        traits="".join(f", {value} AS {name}" for name, value in zip(values, _payload(request), strict=True)),
         carried="".join(f", c.{name}" for name in values),
         whole="" if request.scope.whole else "AND FALSE",
         held_out=_HELD_OUT if is_pilot(request) else "FALSE",
-        sharers=_NO_SHARERS if is_own(request.key) else _SHARERS,
+        sharers=_NO_SHARERS if is_own(request) else _SHARERS.format(names=names(reader, request)),
     )
 
 
-def _against_held(request: PlanRequest) -> str:
+def _against_held(reader: Reader, request: PlanRequest) -> str:
     full = request.scope is Scope.FULL
     return _AGAINST_HELD.format(
         remembered=_REMEMBERED if full else "",
         never="FALSE" if full else "held_payload IS NULL",
         fingerprint=fingerprint(f"w.{name}" for name in _values(request)),
-        which=_held(request),
-        barred=_NO_BARRED if is_own(request.key) else _BARRED,
+        which=_held(reader, request),
+        barred=_NO_BARRED if is_own(request) else _BARRED.format(names=names(reader, request)),
+        once="DISTINCT" if request.identifiers else "",
         member=_member(request),
         otherwise=WithheldReason.MODE if request.mode is SyncMode.REMOVE_ONLY else WithheldReason.QUARANTINED,
         reason=_reason(request),
@@ -80,16 +83,16 @@ def _against_held(request: PlanRequest) -> str:
     )
 
 
-def _held(request: PlanRequest) -> str:
+def _held(reader: Reader, request: PlanRequest) -> str:
     """Whom the scope is about, of those delivered: to look for a few withdrawals must not cost a look at everybody."""
     if request.scope is Scope.REPEAT:
         return "AND again = 'remove' AND late_until <= $now"
     if request.scope is not Scope.WITHDRAWN:
         return ""
     barred = "NOT EXISTS (SELECT 1 FROM allowed a WHERE a.pid = {}.pid)"
-    if is_own(request.key):
+    if is_own(request):
         return f"AND {barred.format('d')}"
-    shared = f"SELECT i.value FROM identifiers i WHERE i.kind = $kind AND {barred.format('i')}"
+    shared = f"SELECT i.key FROM ({names(reader, request)}) i WHERE {barred.format('i')}"
     return f"AND ({barred.format('d')} OR d.key IN ({shared}))"
 
 
@@ -101,24 +104,12 @@ def _all_new(request: PlanRequest) -> str:
 
 
 def _values(request: PlanRequest) -> list[str]:
-    return [f"value{n}" for n in range(len(request.fields))]
+    return [f"value{n}" for n in range(len(request.fields) + len(request.signals))]
 
 
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def is_own(key: str) -> bool:
-    """Whether the vendor knows people by our own id, of which every profile has exactly one."""
-    return key in {EXTERNAL_ID, "id"}
-
-
-def key_column(reader: Reader, key: str) -> str:
-    """Where a profile (`p`) keeps the vendor key: the trait of an identifier kind holds its newest, or nothing."""
-    if is_own(key):
-        return "p.external_id"
-    found = reader.rows("SELECT column_name FROM traits WHERE name = $name", {"name": key})
-    return f"p.{quoted(found[0][0])}" if found else "CAST(NULL AS VARCHAR)"
+def _payload(request: PlanRequest) -> list[str]:
+    """What the payload of a profile `p` is made of: its traits, then what its consent signals say."""
+    return [*(f"p.{column}" for column in traits_of(request)), *signals_of(request, "p.pid")]
 
 
 def allowed(request: PlanRequest, among: str = "TRUE") -> str:
@@ -139,23 +130,6 @@ def allowed(request: PlanRequest, among: str = "TRUE") -> str:
 
 def consent_params(request: PlanRequest, now: datetime) -> dict[str, Any]:
     return {"now": naive(now), **{f"purpose{n}": purpose for n, purpose in enumerate(request.purposes)}}
-
-
-def mapping(request: PlanRequest) -> str:
-    """Which field comes from which trait, as text: a changed mapping changes every fingerprint."""
-    return ";".join(f"{len(field)}:{field}={column}" for field, column in sorted(request.fields))
-
-
-def fingerprint(columns: Iterable[str]) -> str:
-    """MD5 over the values of these columns and `$mapping`, in the order of `traits_of`; control characters keep
-    neighbours apart and missing from empty."""
-    parts = "".join(f", chr(31), coalesce(CAST({column} AS VARCHAR), chr(30))" for column in columns)
-    return f"md5(concat(CAST($mapping AS VARCHAR){parts}))"
-
-
-def traits_of(request: PlanRequest) -> list[str]:
-    """The columns of a profile that the payload is made of, quoted, one for each field in the order of their names."""
-    return [quoted(column) for _, column in sorted(request.fields)]
 
 
 def is_pilot(request: PlanRequest) -> bool:
@@ -209,7 +183,7 @@ WITH allowed AS ({allowed}),
 members AS (
   SELECT p.pid, p.external_id, {key} AS key, a.pid IS NOT NULL AS allowed, a.until,
     {held_out} AS held_out{traits}
-  FROM memberships m JOIN profiles p ON p.pid = m.pid LEFT JOIN allowed a ON a.pid = m.pid
+  FROM memberships m JOIN profiles p ON p.pid = m.pid LEFT JOIN allowed a ON a.pid = m.pid {names}
   WHERE m.segment = $segment AND m.lens = $lens {whole}),
 sharers AS ({sharers}),
 wanted AS (
@@ -252,7 +226,7 @@ barred AS ({barred}),
 leaving AS (
   SELECT l.pid, l.external_id, l.key, {reason} AS reason
   FROM gone l LEFT JOIN allowed a ON a.pid = l.pid LEFT JOIN barred b ON b.key = l.key
-  LEFT JOIN (SELECT pid FROM wanted WHERE withheld IS NULL) w ON w.pid = l.pid)
+  LEFT JOIN (SELECT {once} pid FROM wanted WHERE withheld IS NULL) w ON w.pid = l.pid)
 SELECT pid, external_id, key, op, CASE WHEN op = 'withheld' THEN why END AS reason,
   until AS allowed_until, shared, coalesce(payload, '') AS fingerprint FROM judged WHERE op <> 'gone'
 UNION ALL
@@ -273,8 +247,8 @@ _REMEMBERED = """
 # Who shares comes first, by name, lest an engine look up everybody's consent for the sake of a few.
 _SHARERS = """
   WITH others AS MATERIALIZED (
-    SELECT i.value AS key, i.pid, c.pid AS member FROM members c
-    JOIN identifiers i ON i.value = c.key AND i.kind = $kind AND i.pid <> c.pid
+    SELECT i.key, i.pid, c.pid AS member FROM members c
+    JOIN ({names}) i ON i.key = c.key AND i.pid <> c.pid
     WHERE c.allowed AND NOT c.held_out)
   SELECT o.key, bool_or(a.pid IS NULL) AS blocked, min(a.until) AS until, min(o.member) AS first
   FROM others o LEFT JOIN allowed a ON a.pid = o.pid GROUP BY o.key"""
@@ -284,7 +258,7 @@ _NO_SHARERS = """
 
 _BARRED = """
   WITH holders AS MATERIALIZED (
-    SELECT i.value AS key, i.pid FROM gone l JOIN identifiers i ON i.value = l.key AND i.kind = $kind)
+    SELECT i.key, i.pid FROM gone l JOIN ({names}) i ON i.key = l.key)
   SELECT DISTINCT h.key FROM holders h LEFT JOIN allowed a ON a.pid = h.pid WHERE a.pid IS NULL"""
 
 _NO_BARRED = "SELECT CAST(NULL AS VARCHAR) AS key WHERE FALSE"

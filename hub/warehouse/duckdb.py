@@ -27,6 +27,8 @@ MEMORY = ":memory:"
 LAST_CALL_S = 5.0
 # What a disk does to the engine. After the second it answers nothing any more until the file is opened anew.
 FAULTS = (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException)
+# Rows that go in quicker as parameters than as Arrow.
+A_FEW = 8
 # Bytes of Arrow that may stay in memory until their transaction ends; scanning a table is quicker than a stream.
 SMALL = 8_000_000
 
@@ -175,8 +177,18 @@ class DuckDbTransaction(DuckDbReader):
             self._root.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS SELECT * FROM arriving').fetchall()
 
     def append(self, table: str, rows: pa.Table | pa.RecordBatchReader) -> None:
+        if isinstance(rows, pa.Table) and 0 < rows.num_rows <= A_FEW:
+            self._append_few(table, rows)
+            return
         with self._arriving(rows):
             self._root.execute(f'INSERT INTO "{table}" BY NAME SELECT * FROM arriving').fetchall()
+
+    def _append_few(self, table: str, rows: pa.Table) -> None:
+        columns = ", ".join(f'"{name}"' for name in rows.column_names)
+        line = f"({', '.join('?' * rows.num_columns)})"
+        values = [value for row in zip(*map(pa.ChunkedArray.to_pylist, rows.columns), strict=True) for value in row]
+        lines = ", ".join([line] * rows.num_rows)
+        self._root.execute(f'INSERT INTO "{table}" ({columns}) VALUES {lines}', values).fetchall()
 
     @contextmanager
     def _arriving(self, rows: pa.Table | pa.RecordBatchReader) -> Iterator[None]:
@@ -206,7 +218,9 @@ class DuckDbEngine(DuckDbReader):
 
     def __init__(self, connect: Callable[[], duckdb.DuckDBPyConnection], path: Path) -> None:
         super().__init__(connect())
+        self.epoch = 0
         self._connect = connect
+        self.folder = None if str(path) == MEMORY else path.absolute().parent
         self._path = path
         self._turn = threading.Lock()
 
@@ -229,7 +243,7 @@ class DuckDbEngine(DuckDbReader):
             yield iter(reader)
 
     @contextmanager
-    def write(self) -> Iterator[DuckDbTransaction]:
+    def write(self, sync: int | None = None) -> Iterator[DuckDbTransaction]:
         with self._turn, self._asking() as connection:
             connection.execute("BEGIN TRANSACTION")
             try:
@@ -240,6 +254,8 @@ class DuckDbEngine(DuckDbReader):
                 with suppress(duckdb.Error):
                     connection.execute("ROLLBACK")
                 raise
+            finally:
+                self.epoch += sync is None
 
     @contextmanager
     def rehearse(self) -> Iterator[DuckDbTransaction]:

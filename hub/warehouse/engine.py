@@ -1,7 +1,8 @@
 """The one thing the data plane asks of an engine: run set operations, Arrow in and Arrow out.
 
 SQL uses `$name` parameters and the dialect shared by DuckDB and PostgreSQL wherever it can. All calls block:
-services run them in a thread. Reads see a committed snapshot of their own; there is one writer at a time.
+services run them in a thread. Reads see a committed snapshot of their own; there is one writer at a time, or on a
+server one about each sync.
 """
 
 from __future__ import annotations
@@ -46,13 +47,26 @@ class Engine(Reader, Protocol):
     def shared(self) -> bool:
         """Whether other processes may have the same data plane open."""
 
+    @property
+    def folder(self) -> Path | None:
+        """Where its files are; None where it has none on this machine."""
+
+    @property
+    def epoch(self) -> int | None:
+        """Rises with every write that may touch more than one sync's rows: while it stands still, nothing else has
+        changed. None where other processes may write."""
+
     def stream(
         self, sql: str, params: Params = ..., rows: int = 10_000
     ) -> AbstractContextManager[Iterator[pa.RecordBatch]]:
         """Rows in batches without ever holding all of them."""
 
-    def write(self) -> AbstractContextManager[Transaction]:
-        """The single writer: waits for its turn, commits on leaving, rolls back on an exception."""
+    def write(self, sync: int | None = None) -> AbstractContextManager[Transaction]:
+        """A writer: waits for its turn, commits on leaving, rolls back on an exception.
+
+        Nobody else writes meanwhile. With `sync` only rows about that sync may be touched: then a server lets writers
+        about other syncs go on beside it, but nobody about the same one, so that a sync's lines in the log become
+        visible in the order of their numbers."""
 
     def rehearse(self) -> AbstractContextManager[Transaction]:
         """As `write`, but nothing of it stays: for looking at what a change would lead to."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from hub.again import tried_again
 from hub.core.records import Lens
 from hub.core.rules.judge import Event, Person
 from hub.core.rules.tree import Column
@@ -49,6 +50,7 @@ class Member:
     entered_at: datetime
 
 
+@tried_again
 def evaluate(engine: Engine, segment: int, lens: Lens, sql: str, as_of: datetime) -> Counts:
     """Make the membership equal to what the rule's SQL selects; those who stay keep their `entered_at`."""
     with engine.write() as tx:
@@ -97,6 +99,7 @@ _DIFFERING = (
 )
 
 
+@tried_again
 def forget(engine: Engine, segment: int) -> None:
     """Drop every membership of a segment that is deleted, under all lenses."""
     with engine.write() as tx:

@@ -16,24 +16,30 @@ DDL = ("CREATE TABLE fences (run BIGINT NOT NULL, fence BIGINT NOT NULL)",)
 
 
 class Fenced:
-    """The engine as one claim of a run may use it; `write` raises LeaseLost once there is a later one."""
+    """The engine as one claim of a run may use it, to write about its sync and nothing else; `write` raises LeaseLost
+    once there is a later claim."""
 
-    def __init__(self, engine: Engine, run: int, fence: int) -> None:
+    def __init__(self, engine: Engine, run: int, fence: int, sync: int | None = None) -> None:
         self._engine = engine
+        self._sync = sync
         self._held = {"run": run, "fence": fence}
-        self.dialect, self.shared = engine.dialect, engine.shared
+        self.dialect, self.shared, self.folder = engine.dialect, engine.shared, engine.folder
         self.query, self.rows, self.stream, self.rehearse = engine.query, engine.rows, engine.stream, engine.rehearse
         self.copy_to, self.close = engine.copy_to, engine.close
 
+    @property
+    def epoch(self) -> int | None:
+        return self._engine.epoch
+
     @contextmanager
-    def write(self) -> Iterator[Transaction]:
-        with self._engine.write() as tx:
+    def write(self, sync: int | None = None) -> Iterator[Transaction]:
+        with self._engine.write(self._sync if sync is None else sync) as tx:
             if self.shared:
                 self._hold(tx)
             yield tx
 
     def _hold(self, tx: Transaction) -> None:
-        # Writers take turns, so nobody else can be between these.
+        # Writers about one sync take turns, so nobody else can be between these.
         known = tx.rows("SELECT max(fence) FROM fences WHERE run = $run", {"run": self._held["run"]})[0][0]
         if known is None:
             tx.execute("INSERT INTO fences VALUES ($run, $fence)", self._held)

@@ -17,6 +17,7 @@ from itertools import accumulate, compress
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hub.again import tried_again
 from hub.core.clock import naive
 from hub.core.delivery.messages import Verdict
 from hub.core.delivery.rows import Rows, Stretch
@@ -68,6 +69,7 @@ latest AS (SELECT DISTINCT ON ("position") "position", op, kind, job, seq FROM w
 """
 
 
+@tried_again
 def append_outcomes(engine: Engine, run: int, verdicts: Sequence[Verdict], at: datetime) -> None:
     """Log what became known at this instant (aware) as one durable commit, in the order given."""
     told = [verdict for verdict in verdicts if verdict.rows]
@@ -83,7 +85,9 @@ def append_outcomes(engine: Engine, run: int, verdicts: Sequence[Verdict], at: d
             tx.append("taken", pa.Table.from_pylist(taken, schema=_TAKEN))
         if not all(briefly):
             singly = compress(numbered, (not brief for brief in briefly))
-            tx.append("outcomes", pa.concat_tables(_lines(run, verdict, at, seq) for verdict, seq in singly))
+            lines = [_lines(run, verdict, at, seq) for verdict, seq in singly]
+            # Only of people in a job is it said which.
+            tx.append("outcomes", pa.concat_tables(lines, promote_options="default"))
 
 
 def progress(reader: Reader, run: int) -> RunCounts:

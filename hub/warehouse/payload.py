@@ -6,10 +6,11 @@ A reading is one statement, hence one snapshot: nobody's payload is older than t
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
+from functools import cache, cached_property, partial
 from itertools import repeat
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -17,13 +18,17 @@ import pyarrow.compute as pc
 
 from hub.core.clock import aware
 from hub.core.planning import Op, PlanRequest, Reading
+from hub.core.spellings import spelling
 from hub.sdk.contract import FieldValue, Person
 from hub.warehouse.consent import watermark
-from hub.warehouse.decision import allowed, consent_params, fingerprint, is_own, mapping, quoted, traits_of
+from hub.warehouse.decision import allowed, consent_params
 from hub.warehouse.engine import Reader
+from hub.warehouse.fingerprint import fingerprint, mapping, signal_params, signals_of, traits_of
+from hub.warehouse.naming import is_own, names, names_params, quoted
 from hub.warehouse.outcomes import LATEST, LOGGED
 
 _WHOLE_NUMBERS = 2.0**53
+UNSAID: Mapping[str, bool] = MappingProxyType({})
 
 
 def read_people(
@@ -65,16 +70,16 @@ def _read(reader: Reader, request: PlanRequest, which: str, window: dict[str, An
     if stretch is None:
         return Reading(watermark(reader), window["after"])
     leave_out = stretch.told and not finished
-    sql = _statement(request, which, others=stretch.others, leave_out=leave_out)
-    kind = {"kind": request.key} if stretch.others else {}
+    sql = _statement(reader, request, which, others=stretch.others, leave_out=leave_out)
     consent = consent_params(request, request.now)
     bounds = {"low": stretch.low, "high": stretch.high}
-    params = {"run": request.run, **window, **consent, **kind, **bounds, "mapping": mapping(request)}
+    params = {"run": request.run, **window, **consent, **bounds, "mapping": mapping(request)}
+    params |= {**names_params(request), **signal_params(request)}
     rows = reader.query(sql, _only_named(params, sql))
     if not rows.num_rows:
         return Reading(watermark(reader), stretch.last)
     reading = _reading(rows, request, stretch.last)
-    if reading.as_of[1] != stretch.generation and not (stretch.others or is_own(request.key)):
+    if reading.as_of[1] != stretch.generation and not (stretch.others or is_own(request)):
         # Identifiers were linked between the look and the reading: somebody may share a key by now.
         return _read(reader, request, which, window, finished=finished)
     return reading
@@ -85,23 +90,27 @@ def _look(reader: Reader, request: PlanRequest, which: str, window: dict[str, An
     [(low, high, last, shared, told, planned, generation)] = reader.rows(_LOOK.format(which=which), asked)
     if last is None:
         return None
-    others = not is_own(request.key) and (shared or planned != generation)
+    others = not is_own(request) and (shared or planned != generation)
     return _Stretch(low, high, last, others, bool(told), generation)
 
 
-def _statement(request: PlanRequest, which: str, *, others: bool, leave_out: bool) -> str:
+def _statement(reader: Reader, request: PlanRequest, which: str, *, others: bool, leave_out: bool) -> str:
+    signals = signals_of(request, "p.pid")
     return _PEOPLE.format(
         which=which,
         allowed=allowed(request, "pid BETWEEN $low AND $high"),
-        fingerprint=fingerprint(f"f.{column}" for column in traits_of(request)),
-        fields="".join(f", f.{quoted(column)}" for _, column in request.fields),
+        fingerprint=fingerprint([*(f"f.{column}" for column in traits_of(request)), *signals]),
+        fields="".join([*(f", f.{quoted(column)}" for _, column in request.fields), *(f", {one}" for one in signals)]),
         barred="coalesce(h.barred, FALSE)" if others else "FALSE",
         until="least(a.until, h.until)" if others else "a.until",
-        holders=_HOLDERS.format(which=which, allowed=allowed(request, "pid IN (SELECT pid FROM others)"))
-        if others
-        else "",
+        holders=_holders(reader, request, which) if others else "",
         unfinished=f"AND {_UNFINISHED}" if leave_out else "",
     )
+
+
+def _holders(reader: Reader, request: PlanRequest, which: str) -> str:
+    permitted = allowed(request, "pid IN (SELECT pid FROM others)")
+    return _HOLDERS.format(which=which, names=names(reader, request), allowed=permitted)
 
 
 def _only_named(params: dict[str, Any], sql: str) -> dict[str, Any]:
@@ -135,8 +144,8 @@ WHERE p.run = $run AND {which} {unfinished} ORDER BY p."position"
 _HOLDERS = """
 LEFT JOIN (
   WITH others AS MATERIALIZED (
-    SELECT i.value AS key, i.pid FROM identifiers i JOIN plan p ON p.key = i.value
-    WHERE i.kind = $kind AND p.op <> 'remove' AND p.run = $run AND {which})
+    SELECT i.key, i.pid FROM ({names}) i JOIN plan p ON p.key = i.key
+    WHERE p.op <> 'remove' AND p.run = $run AND {which})
   SELECT o.key, bool_or(c.pid IS NULL) AS barred, min(c.until) AS until
   FROM others o LEFT JOIN ({allowed}) c ON c.pid = o.pid GROUP BY o.key) h ON h.key = p.key"""
 
@@ -146,29 +155,65 @@ _UNFINISHED = f"""p."position" NOT IN (
 
 def _reading(rows: pa.Table, request: PlanRequest, last: int) -> Reading:
     """Column by column, as people by the million are read: what a column holds is settled by its type."""
-    about = [column.to_pylist() for column in rows.columns[:_ABOUT]]
-    positions, pids, ids, keys, ops, reasons, allowed, fingerprints = about
-    fields = _fields([*map(_sendable, rows.columns[_ABOUT:-4])], request, ops)
+    positions, pids, ids, keys, planned, reasons, allowed, fingerprints = rows.columns[:_ABOUT]
+    ops = _ops(planned)
+    said = rows.columns[_ABOUT:-4]
+    fields = _fields(_spelled(list(map(_sendable, said[: len(request.fields)])), request), request, ops)
+    signals = _signals([column.to_pylist() for column in said[len(request.fields) :]], request, ops)
     until, foreseen, watermarks, generations = rows.columns[-4:]
     return Reading(
         as_of=(watermarks[0].as_py(), generations[0].as_py()),
         last=last,
-        positions=positions,
-        pids=pids,
-        ops=[_OPS[op] for op in ops],
+        positions=_positions(positions),
+        pids=Unread(pids),
+        ops=ops,
         # As `Person` itself would do it, without a call of Python's own for each of them.
-        people=list(map(partial(tuple.__new__, Person), zip(ids, keys, fields, strict=True))),
-        fingerprints=fingerprints,
-        allowed=allowed,
+        people=list(
+            map(
+                partial(tuple.__new__, Person),
+                zip(ids.to_pylist(), keys.to_pylist(), fields, signals, strict=False),
+            )
+        ),
+        fingerprints=Unread(fingerprints),
+        allowed=[True] * len(rows) if pc.all(allowed).as_py() else allowed.to_pylist(),
         until=_instants(until),
-        reasons=reasons,
+        reasons=Unread(reasons),
         lines=_lines(rows, foreseen),
     )
+
+
+class Unread(Sequence[Any]):
+    """A column that becomes Python's own values once somebody looks at one: where all goes well, nobody does."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def __getitem__(self, which: Any) -> Any:
+        return self._values[which]
+
+    @cached_property
+    def _values(self) -> list[Any]:
+        return self._column.to_pylist()  # type: ignore[no-any-return]
 
 
 # How many columns come before the fields, which may be called like one of them.
 _ABOUT = 8
 _OPS = {op.value: op for op in Op}
+
+
+def _positions(column: pa.ChunkedArray) -> Sequence[int]:
+    first, last = column[0].as_py(), column[-1].as_py()
+    return range(first, last + 1) if last - first == len(column) - 1 else column.to_pylist()
+
+
+def _ops(column: pa.ChunkedArray) -> list[Op]:
+    """Almost always one for all of them."""
+    if pc.all(pc.equal(column, column[0])).as_py():
+        return [_OPS[column[0].as_py()]] * len(column)
+    return [_OPS[op] for op in column.to_pylist()]
 
 
 def _lines(rows: pa.Table, foreseen: pa.ChunkedArray) -> pa.Table:
@@ -181,14 +226,35 @@ def _instants(column: pa.ChunkedArray) -> list[datetime | None]:
 
 
 def _fields(
-    columns: Sequence[Sequence[FieldValue]], request: PlanRequest, ops: list[str]
+    columns: Sequence[Sequence[FieldValue]], request: PlanRequest, ops: Sequence[Op]
 ) -> list[dict[str, FieldValue]]:
     """Nothing but the name is said about whoever is to go."""
     names = [name for name, _ in request.fields]
     values = zip(*columns, strict=True) if names else repeat(())
     if Op.REMOVE not in ops:
         return [dict(zip(names, row)) for row, _ in zip(values, ops, strict=False)]  # noqa: B905 - half the time
-    return [dict(zip(names, row, strict=True)) if op != "remove" else {} for row, op in zip(values, ops, strict=False)]
+    return [dict(zip(names, row, strict=True)) if op.adds else {} for row, op in zip(values, ops, strict=False)]
+
+
+def _spelled(columns: list[Sequence[FieldValue]], request: PlanRequest) -> list[Sequence[FieldValue]]:
+    """The fields that the vendor wants normalised and hashed; towns and countries come over and over."""
+    wanted = dict(request.spelled)
+    for at, (name, _) in enumerate(request.fields):
+        if name in wanted:
+            spell = cache(spelling(wanted[name]).of)
+            columns[at] = [spell(value if not isinstance(value, list) else ",".join(value)) for value in columns[at]]
+    return columns
+
+
+def _signals(
+    columns: Sequence[Sequence[bool]], request: PlanRequest, ops: Sequence[Op]
+) -> Iterable[Mapping[str, bool]]:
+    """Nothing is said about the consent of whoever is to go."""
+    if not request.signals:
+        return repeat(UNSAID)
+    told = [name for name, _ in sorted(request.signals)]
+    rows = zip(*columns, strict=True)
+    return [dict(zip(told, row, strict=True)) if op.adds else UNSAID for row, op in zip(rows, ops, strict=True)]
 
 
 def _sendable(column: pa.ChunkedArray) -> Sequence[FieldValue]:

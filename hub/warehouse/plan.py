@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from hub.again import tried_again
 from hub.core.clock import aware, naive
 from hub.core.planning import Left, Op, PlanPreview, PlanRequest, PlanSummary
 from hub.core.records import WithheldReason
@@ -17,6 +18,7 @@ from hub.core.scopes import Scope
 from hub.warehouse.consent import watermark
 from hub.warehouse.decision import decision
 from hub.warehouse.engine import Engine, Reader, Transaction
+from hub.warehouse.naming import members_names
 
 # Short-lived text that differs in every row: packing it would take longer than all the rest of a plan.
 TEXT_AS_IS = "VARCHAR USING COMPRESSION uncompressed"
@@ -38,6 +40,7 @@ KEPT_RUNS = 3
 Count = tuple[str, str | None, int]
 
 
+@tried_again
 def make_plan(engine: Engine, request: PlanRequest) -> PlanSummary:
     """Decide and write down what the run will do. A run that has a plan keeps it: something may have been sent."""
     with engine.write() as tx:
@@ -64,8 +67,8 @@ def preview_plan(engine: Reader, request: PlanRequest, sample: int = 10) -> Plan
         _summary(
             counts, _members(engine, request), request.scope, delivered_before(engine, request), *watermark(engine)
         ),
-        tuple(pid for op, pid in people if op == Op.ADD),
-        tuple(pid for op, pid in people if op == Op.REMOVE),
+        tuple(dict.fromkeys(pid for op, pid in people if op == Op.ADD)),
+        tuple(dict.fromkeys(pid for op, pid in people if op == Op.REMOVE)),
     )
 
 
@@ -99,6 +102,7 @@ def delivered_before(reader: Reader, request: PlanRequest) -> int:
     return int(reader.rows(held, {"sync": request.sync, "audience": request.audience})[0][0])
 
 
+@tried_again
 def forget_sync(engine: Engine, sync: int) -> None:
     """Drop what the data plane holds about a sync that is deleted, but for whom it leaves at the vendor."""
     with engine.write() as tx:
@@ -159,7 +163,7 @@ SELECT min(since) FROM (
 def _members(reader: Reader, request: PlanRequest) -> int:
     if not request.scope.whole:
         return 0
-    known = "SELECT count(*) FROM memberships m JOIN profiles p ON p.pid = m.pid"
+    known = f"SELECT count(*) FROM memberships m JOIN profiles p ON p.pid = m.pid {members_names(reader, request)}"
     asked = {"segment": request.segment, "lens": request.lens.value}
     return int(reader.rows(f"{known} WHERE m.segment = $segment AND m.lens = $lens", asked)[0][0])
 

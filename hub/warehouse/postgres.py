@@ -1,34 +1,43 @@
 """The engine on a server: a schema of a PostgreSQL, which any number of processes may share.
 
-An advisory lock says whose turn it is to write. Rows come in as CSV, which Arrow writes and COPY reads.
+Advisory locks say whose turn it is to write: one writer has all of it, or several have a sync each.
 """
 
 from __future__ import annotations
 
-import io
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pyarrow as pa
-import pyarrow.csv
 from psycopg.adapt import Loader
-from psycopg.sql import SQL, Composed, Identifier
+from psycopg.sql import SQL, Identifier
 from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from hub.again import BEATEN
 from hub.errors import ErrorCode, StoreError, refuse
 from hub.warehouse.engine import Params
+from hub.warehouse.postgres_rows import SQL_TYPES, arrow, batches, copy_into, csv, insert_few
 
 NOTHING: Mapping[str, Any] = {}
 # Any number will do, as long as every hub uses it: "hub" in ASCII, beside the schema's own hash.
 WRITER = 0x687562
 TURN = f"SELECT pg_advisory_xact_lock({WRITER}, hashtext(current_schema()))"
+# So long the server waits in the middle of a run's writing for a worker to go on. One that was put to sleep would keep
+# its turn, and whoever takes its run over would wait for that.
+ASLEEP_MS = 10_000
 # Seconds to wait for the server at the start, and later for a connection that is free or can be made.
+# In this order, always: whoever waits for a sync has its share of the turn already, so that nobody waits in a circle.
+# In one message, since a run writes after every few requests.
+TURN_OF_SYNC = f"""
+SET LOCAL idle_in_transaction_session_timeout = {ASLEEP_MS};
+SELECT pg_advisory_xact_lock_shared({WRITER}, hashtext(current_schema()));
+SELECT pg_advisory_xact_lock({WRITER + 1}, hashtext(current_schema() || ' {{sync:d}}'))"""
 CONNECTIONS, WAIT_S, FREE_S = 16, 30.0, 10.0
 # The pool waits longer from one attempt to the next for so long, then begins anew: a server that is back is soon found.
 RECONNECT_S = 5.0
@@ -37,34 +46,14 @@ FULL = "53100"
 # Timestamps are UTC-naive everywhere; casts from text with an offset go through this zone.
 SCHEMA = "warehouse"
 SESSION = f"-c TimeZone=UTC -c client_min_messages=warning -c search_path={SCHEMA}"
+# Whoever has waited for its turn would else read what was there before it waited.
+ISOLATION = "-c default_transaction_isolation=read\\ committed"
 MANY = 1_000
+# At a fifth of the rows that the server would usually look at, which is enough to know many from few.
+LOOK = "SET LOCAL default_statistics_target = 20; ANALYZE {}; SET LOCAL default_statistics_target TO DEFAULT"
+# Rows that go in quicker as parameters than by COPY.
+A_FEW = 8
 GROWING = re.compile(r"\s*(CREATE TEMP TABLE|INSERT INTO) \"?(?P<table>\w+)")
-PLAIN_CSV = pyarrow.csv.WriteOptions(include_header=False)
-
-ARROW = {
-    16: pa.bool_(),
-    17: pa.binary(),
-    20: pa.int64(),
-    21: pa.int16(),
-    23: pa.int32(),
-    25: pa.string(),
-    701: pa.float64(),
-    1043: pa.string(),
-    1114: pa.timestamp("us"),
-}
-BYTES = (pa.binary(), pa.binary(16))
-SQL_TYPES = {
-    pa.bool_(): "BOOLEAN",
-    pa.binary(): "BYTEA",
-    pa.binary(16): "BYTEA",
-    pa.int16(): "SMALLINT",
-    pa.int32(): "INTEGER",
-    pa.int64(): "BIGINT",
-    pa.string(): "VARCHAR",
-    pa.float64(): "DOUBLE PRECISION",
-    pa.timestamp("us"): "TIMESTAMP",
-    pa.null(): "VARCHAR",
-}
 
 
 class Number(Loader):
@@ -115,10 +104,10 @@ def _configure(connection: psycopg.Connection[Any]) -> None:
 
 
 def _settings(url: str) -> dict[str, Any]:
-    # What the URL says comes last, and so counts.
+    # What the URL says comes later, and so counts, but for what the order of writers rests on.
     given = psycopg.conninfo.conninfo_to_dict(url).get("options")
     # A trait adds a column to a table, after which a prepared statement on it fails.
-    return {"autocommit": True, "prepare_threshold": None, "options": f"{SESSION} {given or ''}"}
+    return {"autocommit": True, "prepare_threshold": None, "options": f"{SESSION} {given or ''} {ISOLATION}"}
 
 
 class PostgresReader:
@@ -139,11 +128,12 @@ class PostgresReader:
                 # If it went away, others that are idle point to where it was as well.
                 self._pool.check()
             kind = " ".join(filter(None, (type(fault).__name__, fault.sqlstate)))
-            raise StoreError(f"The data plane's server failed ({kind}).", full=fault.sqlstate == FULL) from None
+            full, beaten = fault.sqlstate == FULL, fault.sqlstate in BEATEN
+            raise StoreError(f"The data plane's server failed ({kind}).", full=full, beaten=beaten) from None
 
     def query(self, sql: str, params: Params = NOTHING) -> pa.Table:
         with self._asking() as connection:
-            return _arrow(_executed(connection, sql, params))
+            return arrow(_executed(connection, sql, params))
 
     def rows(self, sql: str, params: Params = NOTHING) -> list[tuple[Any, ...]]:
         with self._asking() as connection:
@@ -153,15 +143,18 @@ class PostgresReader:
 class PostgresTransaction(PostgresReader):
     """The writer's connection; its temporary tables go with the transaction."""
 
-    def __init__(self, pool: ConnectionPool[Any], connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, pool: ConnectionPool[Any], connection: psycopg.Connection[Any], *, brief: bool = False) -> None:
         super().__init__(pool)
         self._connection = connection
+        self._brief = brief
+        self.made_tables = False
 
     @contextmanager
     def _asking(self) -> Iterator[psycopg.Connection[Any]]:
         yield self._connection
 
     def execute(self, sql: str, params: Params = NOTHING) -> int:
+        self.made_tables = self.made_tables or sql.lstrip().startswith("CREATE TEMP")
         changed = max(_executed(self._connection, sql, params).rowcount, 0)
         if grown := GROWING.match(sql):
             self._note_growth(grown["table"], changed)
@@ -169,35 +162,49 @@ class PostgresTransaction(PostgresReader):
 
     def load(self, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:
         columns = [SQL("{} " + SQL_TYPES[field.type]).format(Identifier(field.name)) for field in rows.schema]
-        make = SQL("CREATE TEMP TABLE {} ({})")
+        make, self.made_tables = SQL("CREATE TEMP TABLE {} ({})"), True
         self._connection.execute(SQL("DROP TABLE IF EXISTS {}").format(Identifier("pg_temp", name)))
         self._connection.execute(make.format(Identifier(name), SQL(", ").join(columns)))
         self.append(name, rows)
         self._note_growth(name, rows.num_rows if isinstance(rows, pa.Table) else MANY)
 
     def append(self, table: str, rows: pa.Table | pa.RecordBatchReader) -> None:
-        with self._connection.cursor().copy(_copy_into(table, rows.schema.names)) as copy:
+        if isinstance(rows, pa.Table) and 0 < rows.num_rows <= A_FEW:
+            self._connection.execute(*insert_few(table, rows))
+            return
+        with self._awake(), self._connection.cursor().copy(copy_into(table, rows.schema.names)) as copy:
             for batch in rows.to_batches() if isinstance(rows, pa.Table) else rows:
-                copy.write(_csv(batch))
+                copy.write(csv(batch))
+
+    @contextmanager
+    def _awake(self) -> Iterator[None]:
+        """Around a COPY, during which a connection that waits for its worker does not count as idle."""
+        if not self._brief:
+            yield
+            return
+        self._connection.execute(f"SET LOCAL statement_timeout = {ASLEEP_MS:d}")
+        yield
+        self._connection.execute("SET LOCAL statement_timeout = 0")
 
     def _note_growth(self, table: str, rows: int) -> None:
         """Have the planner look at a table that has just got many rows: it would take it for an empty one."""
         if rows >= MANY:
-            self._connection.execute(SQL("ANALYZE {}").format(Identifier(table)))
+            self._connection.execute(SQL(LOOK).format(Identifier(table)))
 
 
 class PostgresEngine(PostgresReader):
     shared = True
+    epoch = folder = None
 
     @contextmanager
     def stream(self, sql: str, params: Params = NOTHING, rows: int = 10_000) -> Iterator[Iterator[pa.RecordBatch]]:
         with self._asking() as connection, connection.transaction(), connection.cursor("stream") as cursor:
             cursor.execute(*_spelled(sql, params))
-            yield _batches(cursor, rows)
+            yield batches(cursor, rows)
 
     @contextmanager
-    def write(self) -> Iterator[PostgresTransaction]:
-        with self._writing(stays=True) as tx:
+    def write(self, sync: int | None = None) -> Iterator[PostgresTransaction]:
+        with self._writing(stays=True, sync=sync) as tx:
             yield tx
 
     @contextmanager
@@ -206,14 +213,15 @@ class PostgresEngine(PostgresReader):
             yield tx
 
     @contextmanager
-    def _writing(self, *, stays: bool) -> Iterator[PostgresTransaction]:
+    def _writing(self, *, stays: bool, sync: int | None = None) -> Iterator[PostgresTransaction]:
         with self._asking() as connection:
+            tx = PostgresTransaction(self._pool, connection, brief=sync is not None)
             try:
                 with connection.transaction(force_rollback=not stays):
-                    connection.execute(TURN)
-                    yield PostgresTransaction(self._pool, connection)
+                    _wait_for_turn(connection, sync)
+                    yield tx
             finally:
-                if not connection.broken:
+                if tx.made_tables and not connection.broken:
                     connection.execute("DISCARD TEMP")
 
     def copy_to(self, target: Path, meanwhile: Callable[[], None]) -> None:  # noqa: ARG002 - it has its own tools
@@ -223,6 +231,10 @@ class PostgresEngine(PostgresReader):
 
     def close(self) -> None:
         self._pool.close()
+
+
+def _wait_for_turn(connection: psycopg.Connection[Any], sync: int | None) -> None:
+    connection.execute(TURN if sync is None else TURN_OF_SYNC.format(sync=sync).encode())
 
 
 def _executed(connection: psycopg.Connection[Any], sql: str, params: Params) -> psycopg.Cursor[Any]:
@@ -237,34 +249,3 @@ def _spelled(sql: str, params: Params) -> tuple[bytes, dict[str, Any] | None]:
     if not params:
         return sql.encode(), None
     return re.sub(r"\$([a-z_]+\d*)", r"%(\1)s", sql.replace("%", "%%")).encode(), dict(params)
-
-
-def _arrow(cursor: psycopg.Cursor[Any]) -> pa.Table:
-    described = cursor.description or []
-    columns = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(described)
-    arrays = [pa.array(column, ARROW.get(one.type_code)) for one, column in zip(described, columns, strict=True)]
-    return pa.Table.from_arrays(arrays, [one.name for one in described])
-
-
-def _batches(cursor: Any, rows: int) -> Iterator[pa.RecordBatch]:
-    names = [(one.name, ARROW.get(one.type_code)) for one in cursor.description]
-    while found := cursor.fetchmany(rows):
-        arrays = [pa.array(column, kind) for column, (_, kind) in zip(zip(*found, strict=True), names, strict=True)]
-        yield pa.RecordBatch.from_arrays(arrays, [name for name, _ in names])
-
-
-def _copy_into(table: str, columns: Sequence[str]) -> Composed:
-    names = SQL(", ").join(map(Identifier, columns))
-    return SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(Identifier(table), names)
-
-
-def _csv(batch: pa.RecordBatch) -> bytes:
-    """Text is quoted and a missing value is not, which is how COPY tells them apart."""
-    written = io.BytesIO()
-    arrays = [_in_hex(column) if column.type in BYTES else column for column in batch.columns]
-    pyarrow.csv.write_csv(pa.RecordBatch.from_arrays(arrays, batch.schema.names), written, PLAIN_CSV)
-    return written.getvalue()
-
-
-def _in_hex(column: pa.Array) -> pa.Array:
-    return pa.array([None if value is None else "\\x" + value.hex() for value in column.to_pylist()], pa.string())

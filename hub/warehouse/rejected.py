@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from hub.again import tried_again
 from hub.core.clock import aware, naive
 from hub.warehouse.engine import Engine, Reader
 from hub.warehouse.views import Person, profiles_by_pid
@@ -46,6 +47,7 @@ def count_rejected(reader: Reader, sync: int, audience: str, quarantined: bool |
     return int(reader.rows(f"SELECT count(*) {_WHICH[quarantined]}", asked)[0][0])
 
 
+@tried_again
 def release(engine: Engine, sync: int, audience: str, now: datetime, external_id: str | None = None) -> int:
     """Let everyone out of quarantine, or this one: tried again at the next run, with all their tries before them.
     Returns how many were let out."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
+from hub.again import tried_again
 from hub.core.clock import naive
 from hub.core.delivery.jobs import Followed
 from hub.core.delivery.messages import OpenJob
@@ -66,6 +67,7 @@ def is_settled(reader: Reader, run: int) -> bool:
     return bool(reader.rows("SELECT 1 FROM plans WHERE run = $run AND settled_at IS NOT NULL", {"run": run}))
 
 
+@tried_again
 def _append(engine: Engine, run: int, which: str, now: datetime, reason: str, **bounds: Any) -> int:
     with engine.write() as tx:
         values = {"run": run, "now": naive(now), "reason": reason, "attempt": attempts_made(tx, run), **bounds}

@@ -17,6 +17,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from hub.again import tried_again
 from hub.core.clock import naive
 from hub.core.planning import PlanRequest, Swap
 from hub.core.records import RunCounts
@@ -44,6 +45,7 @@ class Repeat(NamedTuple):
     at: datetime
 
 
+@tried_again
 def settle(
     engine: Engine, request: PlanRequest, *, now: datetime, in_flight_s: float, swap: Swap | None = None
 ) -> RunCounts:
@@ -61,6 +63,7 @@ def settle(
         return progress(tx, request.run)
 
 
+@tried_again
 def fold_so_far(engine: Engine, request: PlanRequest, *, now: datetime, in_flight_s: float) -> None:
     """Take in what a run has reached so far, so that another plan of the same sync sees it."""
     with engine.write() as tx:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from hub.web.access import Gate
 from hub.web.answers import refusal
 from hub.web.backup import Backups
 from hub.web.envelope import Envelope
+from hub.web.feedback import METHODS, Hooks
 from hub.web.graphql import Questions, Watching
 from hub.web.health import Metrics, Readiness
 from hub.web.intake import Intake
@@ -43,7 +44,7 @@ class Working(Protocol):
 
 def create_app(hub: Hub, worker: Working | None = None, *, local_token: str | None = None) -> Starlette:
     """The hub over HTTP. With a `worker`, this process also carries out runs; `local_token` is one more good token."""
-    gate, shift = Gate(hub, local_token), Shift(worker)
+    gate, shift, hooks = Gate(hub, local_token), Shift(worker), Hooks(hub)
     return Starlette(
         routes=[
             Route("/graphql", gate.guards(Questions(hub).answer), methods=["POST"]),
@@ -52,13 +53,15 @@ def create_app(hub: Hub, worker: Working | None = None, *, local_token: str | No
             WebSocketRoute("/graphql", Watching(hub, gate)),
             Route("/import/{kind}", gate.guards(Intake(hub).answer), methods=["POST"]),
             Route("/backup", gate.guards(Backups(hub).answer), methods=["POST"]),
+            Route("/hooks/{destination}", hooks.answer, methods=METHODS),
+            Route("/hooks/{destination}/{rest:path}", hooks.answer, methods=METHODS),
             Route("/healthz", health.alive, methods=["GET"]),
             Route("/readyz", Readiness(hub, shift.is_on).answer, methods=["GET"]),
             Route("/metrics", Metrics(gate).answer, methods=["GET"]),
         ],
-        middleware=[Middleware(Envelope)],
+        middleware=[Middleware(Envelope, on_fault=hub.ground.doubt)],
         exception_handlers={HTTPException: _refused},
-        lifespan=lambda _: shift.lasting(),
+        lifespan=lambda _: shift.lasting(hooks.close),
     )
 
 
@@ -74,7 +77,7 @@ class Shift:
         return self._worker is None or (self._task is not None and not self._task.done())
 
     @asynccontextmanager
-    async def lasting(self) -> AsyncIterator[None]:
+    async def lasting(self, afterwards: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
         """The worker is at work for as long as this is open."""
         if self._worker is not None:
             self._task = asyncio.create_task(self._worker.run())
@@ -83,6 +86,7 @@ class Shift:
             yield
         finally:
             await self._end()
+            await afterwards()
 
     async def _end(self) -> None:
         if self._worker is None or self._task is None:

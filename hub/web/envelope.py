@@ -3,9 +3,9 @@ answer also when something unexpected happens."""
 
 from __future__ import annotations
 
-import errno
 import re
 import secrets
+from collections.abc import Callable
 from time import perf_counter
 from typing import Final
 
@@ -16,14 +16,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.errors import StoreError
 from hub.logs import where
+from hub.room import NO_ROOM
 from hub.web.answers import AGAIN, Json, refusal
 
 REQUESTS = Counter(
     "hub_http_requests_total", "HTTP requests, by route, method and status.", ["route", "method", "status"]
 )
 SECONDS = Histogram("hub_http_request_seconds", "How long HTTP requests take, by route.", ["route"])
+UNAVAILABLE: Final = 503
 ROUTES: Final = ("/graphql", "/import", "/healthz", "/readyz", "/metrics", "/v1", "/hooks")
-NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 GOOD_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 CAREFUL: Final = {
@@ -39,10 +40,11 @@ log = structlog.get_logger()
 
 
 class Envelope:
-    """Wraps the whole application."""
+    """Wraps the whole application; `on_fault` is told of every answer that a store has failed."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, on_fault: Callable[[], None]) -> None:
         self._app = app
+        self._on_fault = on_fault
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -74,6 +76,8 @@ class Envelope:
             await _failed(error, request_id)(scope, receive, send_on)
         finally:
             method = scope["method"] if scope["method"] in METHODS else "other"
+            if status == UNAVAILABLE and route != "/readyz":
+                self._on_fault()
             REQUESTS.labels(route, method, str(status or 499)).inc()
             SECONDS.labels(route).observe(perf_counter() - began)
 
@@ -97,6 +101,6 @@ def _failed(error: Exception, request_id: str) -> Json:
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         error = StoreError("A file could not be written.", full=True)
     if isinstance(error, StoreError):
-        return refusal(503, "UNAVAILABLE", f"{error.advice} Request {request_id}.", AGAIN)
+        return refusal(UNAVAILABLE, "UNAVAILABLE", f"{error.advice} Request {request_id}.", AGAIN)
     message = f"Something went wrong inside the hub. Its log has more under request {request_id}."
     return refusal(500, "INTERNAL", message)

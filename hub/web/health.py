@@ -12,11 +12,16 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hub.errors import StoreError
 from hub.services.hub import Hub
 from hub.web.access import Gate, unknown
 from hub.web.answers import Json
 
 PATIENCE_S = 5.0
+# So often at most a little is written to find out whether the stores take it.
+FRESH_S = 5.0
+# A trial may stand in line behind a long import, for which whoever asks shall not wait.
+SOON_S = 0.5
 log = structlog.get_logger()
 
 
@@ -26,7 +31,8 @@ async def alive(_: Request) -> Response:
 
 
 class Readiness:
-    """Whether both planes answer and the worker, if it lives here, is at work. A hub that is open is also migrated."""
+    """Whether both planes answer and take writes, and the worker, if it lives here, is at work. A hub that is open is
+    also migrated."""
 
     def __init__(self, hub: Hub, working: Callable[[], bool]) -> None:
         self._hub, self._working = hub, working
@@ -37,8 +43,19 @@ class Readiness:
             "data_plane": await _answers("data_plane", asyncio.to_thread(self._hub.engine.rows, "SELECT 1")),
             "worker": self._working(),
         }
-        ready = all(checks.values())
-        return Json({"status": "ready" if ready else "not ready", "checks": checks}, status_code=200 if ready else 503)
+        if not all(checks.values()):
+            return Json({"status": "not ready", "checks": checks}, status_code=503)
+        await self._hub.ground.look(FRESH_S, SOON_S)
+        if faults := self._hub.ground.faults:
+            degraded = {name: _to_do(fault) for name, fault in faults.items()}
+            return Json({"status": "degraded", "checks": checks, "degraded": degraded}, status_code=503)
+        return Json({"status": "ready", "checks": checks})
+
+
+def _to_do(fault: StoreError) -> str:
+    if fault.full:
+        return "There is no room left on its disk: free some. The hub then goes on by itself."
+    return "It answers and takes no writes: see to its disk or server. The hub goes on by itself as soon as it does."
 
 
 async def _answers(phase: str, question: Awaitable[Any]) -> bool:

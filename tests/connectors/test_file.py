@@ -18,6 +18,7 @@ from hub.sdk import Batch, Http, Person, TransientError, Workspace
 from hub.sdk.contract import Audience
 from hub.sdk.egress import EgressPolicy
 from hub.sdk.testing import ConnectorContract, Vendor
+from tests.connectors.through_the_hub import ThroughTheHub
 
 
 class Reader(Vendor):
@@ -37,7 +38,7 @@ class Reader(Vendor):
         return present
 
 
-class TestFile(ConnectorContract):
+class TestFile(ThroughTheHub, ConnectorContract):
     connector = File
     config: ClassVar = {"directory": "out"}
     fields: ClassVar = {"email": "someone.private@kit.example"}

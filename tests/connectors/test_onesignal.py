@@ -2,82 +2,35 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, ClassVar
-from urllib.parse import unquote
 
 import httpx
 import pytest
-from openapi_core import Config, OpenAPI
-from openapi_core.datatypes import RequestParameters
-from werkzeug.datastructures import Headers, ImmutableMultiDict
 
 from connectors.onesignal import OneSignal
-from hub.sdk import Batch, Outcome, OutcomeKind, Person, TransientError
+from hub.sdk import Batch, Feedback, Notice, Outcome, OutcomeKind, Person, TransientError, Unverified
 from hub.sdk.contract import Audience
-from hub.sdk.testing import HttpConnectorContract, HttpVendor, Stage, json_body
+from hub.sdk.testing import HttpConnectorContract, Stage, json_body
 from hub.sdk.testing.corpus import NOT_JSON_OBJECTS
 from hub.sdk.testing.stage import staged
-from tests.connectors.descriptions import closed, description
+from tests.connectors.descriptions import OpenApi3
+from tests.connectors.fake_onesignal import APP, KEY, SECRET, FakeOneSignal
+from tests.connectors.through_the_hub import ThroughTheHub
 
-APP = "d5d4d1a8-1c9e-42fb-b3f2-56d3a5a9a8b7"
-CONFIG = {"app_id": APP, "api_key": "os_v2_app_secret0123456789"}
-
-
-class FakeOneSignal(HttpVendor):
-    """One app: `subscriptions` are its users."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: dict[str, dict[str, str]] = {}
-        self.segments: list[dict[str, Any]] = []
-
-    def members(self, audience: Audience) -> set[str]:
-        return {key for key, tags in self.tags.items() if tags.get(audience.ref) == "1"}
-
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        assert request.url.host == "api.onesignal.com"
-        if request.headers["authorization"] != f"Key {CONFIG['api_key']}":
-            return httpx.Response(401, json={"errors": ["no"]})
-        path = request.url.raw_path.decode().partition("?")[0].removeprefix(f"/apps/{APP}")
-        if match := re.fullmatch(r"/users/by/external_id/([^/]+)", path):
-            return self._user(request, unquote(match[1]))
-        assert path == "/segments"
-        return self._list(request) if request.method == "GET" else self._define(json_body(request))
-
-    def _user(self, request: httpx.Request, key: str) -> httpx.Response:
-        if key not in self.subscriptions or key in self.refused:
-            return httpx.Response(404, json={"errors": [{"title": f"User {key} not found"}]})
-        if request.method == "DELETE":
-            del self.subscriptions[key]
-            self.tags.pop(key, None)
-            return httpx.Response(200, json={"identity": {"external_id": key}})
-        tags = json_body(request)["properties"]["tags"]
-        held = {**self.tags.get(key, {}), **tags}
-        self.tags[key] = {name: value for name, value in held.items() if value != ""}
-        return httpx.Response(202, json={"properties": {"tags": tags}})
-
-    def _list(self, request: httpx.Request) -> httpx.Response:
-        start, limit = int(request.url.params.get("offset", 0)), int(request.url.params["limit"])
-        assert limit <= 300
-        return httpx.Response(200, json={"segments": self.segments[start : start + limit], "offset": start})
-
-    def _define(self, body: Any) -> httpx.Response:
-        if any(segment["name"] == body["name"] for segment in self.segments):
-            return httpx.Response(409, json={"errors": ["Segment already exists"]})
-        self.segments.append({"id": str(len(self.segments)), **body})
-        return httpx.Response(201, json={"success": True, "id": self.segments[-1]["id"]})
+CONFIG = {"app_id": APP, "api_key": KEY, "webhook_secret": SECRET}
 
 
-class TestOneSignal(HttpConnectorContract):
+class TestOneSignal(ThroughTheHub, HttpConnectorContract):
     connector = OneSignal
     config: ClassVar = CONFIG
     fields: ClassVar = {"first_name": "Annabella-Private", "orders": 12}
     # A change is answered with an object that repeats it, or with an empty one.
     garbage = NOT_JSON_OBJECTS
+    signs_body = signs_time = False
 
     def make_vendor(self) -> FakeOneSignal:
         return FakeOneSignal()
@@ -183,41 +136,91 @@ async def test_the_old_kind_of_key_is_sent_as_basic() -> None:
         assert stage.wire.requests[-1].headers["authorization"] == f"Basic {CONFIG['api_key']}"
 
 
-class Recorded:
-    """A recorded request in openapi-core's own terms."""
+@pytest.mark.parametrize(
+    ("kind", "notice"),
+    [
+        ("message.push.unsubscribed", Notice.UNSUBSCRIBED),
+        ("message.email.unsubscribed", Notice.UNSUBSCRIBED),
+        ("message.sms.unsubscribed", Notice.UNSUBSCRIBED),
+        ("message.email.bounced", Notice.BOUNCED),
+        ("message.email.hardbounced", Notice.BOUNCED),
+        ("message.email.reported_as_spam", Notice.COMPLAINED),
+        ("message.email.failed", None),
+        ("message.email.suppressed", None),
+        ("message.push.clicked", None),
+        ("message.live_activity.unsubscribed", None),
+        ("", None),
+    ],
+)
+async def test_only_what_takes_a_permission_away_is_heard(kind: str, notice: Notice | None) -> None:
+    async with onesignal() as (stage, vendor, _):
+        heard = stage.connector.feedback(vendor.tells_of(kind, "ann", event_id="evt-1", event_timestamp="1795341600"))
+        at = datetime(2026, 11, 22, 10, tzinfo=UTC)
+        assert heard == ([Feedback(notice, "external_id", "ann", "evt-1", at)] if notice else [])
 
-    def __init__(self, request: httpx.Request) -> None:
-        self.host_url = f"{request.url.scheme}://{request.url.host}"
-        self.path = request.url.raw_path.decode().partition("?")[0]
-        self.method = request.method.lower()
-        self.body = request.content or None
-        self.content_type = request.headers.get("content-type", "")
-        query = ImmutableMultiDict(request.url.params.multi_items())
-        self.parameters = RequestParameters(query=query, header=Headers(dict(request.headers)), cookie={}, path={})
+
+@pytest.mark.parametrize(
+    ("channel", "token", "named"),
+    [
+        ("email", "ann@example.com", [("external_id", "ann"), ("email", "ann@example.com")]),
+        ("sms", "+4915112345678", [("external_id", "ann"), ("phone", "+4915112345678")]),
+        ("push", "fcm-token-of-a-device", [("external_id", "ann")]),
+    ],
+)
+async def test_an_event_names_the_user_and_the_address_but_not_the_device(
+    channel: str, token: str, named: list[tuple[str, str]]
+) -> None:
+    told = {"user_subscription_subscription_token": token}
+    async with onesignal() as (stage, vendor, _):
+        heard = stage.connector.feedback(vendor.tells_of(f"message.{channel}.unsubscribed", "ann", **told))
+        assert [(one.kind, one.value) for one in heard] == named
+        without = stage.connector.feedback(vendor.tells_of(f"message.{channel}.unsubscribed", "", **told))
+        assert [(one.kind, one.value) for one in without] == named[1:]
 
 
-@cache
-def api() -> OpenAPI:
-    spec = description("onesignal", "openapi.yaml")
-    for path in spec["paths"].values():
-        for operation in path.values():
-            # The key travels as `Authorization: Key …`, which the description calls http bearer.
-            operation.pop("security", None)
-    # Closed, because its filters and operators are alternatives that any open object satisfies both of.
-    schemas = {name: closed(schema) for name, schema in spec["components"]["schemas"].items()}
-    spec["components"]["schemas"] = schemas
-    return OpenAPI.from_dict(spec, config=Config(spec_validator_cls=None))  # type: ignore[arg-type]
+async def test_external_ids_that_are_not_the_hubs_name_nobody() -> None:
+    told = {"user_subscription_subscription_token": "ann@example.com"}
+    async with onesignal(alias="customer") as (stage, vendor, _):
+        heard = stage.connector.feedback(vendor.tells_of("message.email.bounced", "4711", **told))
+        assert [(one.kind, one.value) for one in heard] == [("email", "ann@example.com")]
+        assert not stage.connector.feedback(vendor.tells_of("message.push.unsubscribed", "4711"))
+
+
+@pytest.mark.parametrize("at", ["", "yesterday", "1795341600000"])
+async def test_a_no_whose_time_makes_no_sense_is_heard_all_the_same(at: str) -> None:
+    async with onesignal() as (stage, vendor, _):
+        told = vendor.tells_of("message.push.unsubscribed", "ann", event_timestamp=at)
+        assert [one.at for one in stage.connector.feedback(told)] == [None]
+
+
+async def test_a_body_that_is_not_the_template_is_refused_so_that_the_admin_sees_it() -> None:
+    async with onesignal() as (stage, vendor, _):
+        for body in (b"", b'{"kind": "message.push.unsubscribed", "external_id": "a"b"}', b'{"event.kind": "x"}'):
+            with pytest.raises(Unverified, match="template"):
+                stage.connector.feedback(vendor.telling(body))
+
+
+async def test_the_secret_may_stand_in_the_address_or_in_a_header() -> None:
+    async with onesignal() as (stage, vendor, _):
+        request = vendor.tells(Notice.UNSUBSCRIBED, "ann")
+        assert len(stage.connector.feedback(replace(request, headers={}, path=SECRET))) == 1
+    async with onesignal(webhook_secret=None) as (stage, _, _):
+        with pytest.raises(Unverified):
+            stage.connector.feedback(request)
 
 
 async def test_every_request_is_as_the_vendor_describes_it() -> None:
-    described = api()
+    described = OpenApi3("onesignal", "openapi.yaml", secured=False)
     async with onesignal() as (stage, vendor, audience):
         vendor.know("ann")
         await stage.connector.check()
         await stage.connector.apply(audience, Batch(add=[person("ann", city="Bonn")]))
         await stage.connector.apply(audience, Batch(remove=[person("ann")]))
         await stage.connector.erase([person("ann")])
-        requests = list(stage.wire.requests)
-    for request in requests:
-        described.validate_request(Recorded(request))  # type: ignore[arg-type]
-    assert {request.method for request in requests} == {"GET", "POST", "PATCH", "DELETE"}
+        asked = {(request.method, described.validate(request)) for request in stage.wire.requests}
+    assert asked == {
+        ("GET", "/apps/{app_id}/segments"),
+        ("POST", "/apps/{app_id}/segments"),
+        ("PATCH", "/apps/{app_id}/users/by/{alias_label}/{alias_id}"),
+        ("DELETE", "/apps/{app_id}/users/by/{alias_label}/{alias_id}"),
+    }

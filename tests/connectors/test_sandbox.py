@@ -12,6 +12,7 @@ from hub.sdk import AuthError, Batch, Http, OutcomeKind, Person, RefusedError, T
 from hub.sdk.contract import Audience
 from hub.sdk.egress import EgressPolicy
 from hub.sdk.testing import ConnectorContract, Vendor
+from tests.connectors.through_the_hub import ThroughTheHub
 
 VIP = Audience("vip", "vip")
 
@@ -24,7 +25,7 @@ class PretendVendor(Vendor):
         return repr(pretend_account("kit"))
 
 
-class TestSandbox(ConnectorContract):
+class TestSandbox(ThroughTheHub, ConnectorContract):
     connector = Sandbox
     config: ClassVar = {"account": "kit", "reject": ["kit-external-id-refused"]}
     fields: ClassVar = {"plan": "gold-plan"}

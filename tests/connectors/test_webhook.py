@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import httpx
@@ -15,13 +16,30 @@ from pydantic import ValidationError
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from connectors.webhook import Webhook, WebhookConfig
-from hub.sdk import AuthError, Batch, ConnectorError, EgressDenied, Http, OutcomeKind, Person, RefusedError, Result
+from hub.sdk import (
+    AuthError,
+    Batch,
+    ConnectorError,
+    EgressDenied,
+    Feedback,
+    Http,
+    Inbound,
+    Notice,
+    OutcomeKind,
+    Person,
+    RefusedError,
+    Result,
+    Unverified,
+)
 from hub.sdk.contract import Audience
 from hub.sdk.egress import EgressPolicy
 from hub.sdk.testing import HttpConnectorContract, HttpVendor, json_body
 from hub.sdk.testing.corpus import NOT_JSON_OBJECTS
+from hub.sdk.webhooks import signed
+from tests.connectors.through_the_hub import ThroughTheHub
 
 SECRET = f"whsec_{base64.b64encode(b'0123456789abcdef0123456789abcdef').decode()}"
+THEIRS = f"whsec_{base64.b64encode(b'fedcba9876543210fedcba9876543210').decode()}"
 URL = "https://shop.example/hooks/audience"
 VIP = Audience("vip", "vip")
 
@@ -49,10 +67,26 @@ class Receiver(HttpVendor):
     def members(self, audience: Audience) -> set[str]:
         return set(self.held.get(audience.ref, {}))
 
+    def tells(self, notice: Notice, key: str) -> Inbound:
+        now = datetime.now(UTC)
+        body = json.dumps({"type": notice.value, "id": key, "at": now.isoformat()})
+        headers = {"webhook-id": "msg_1", "webhook-timestamp": str(int(now.timestamp()))}
+        headers["webhook-signature"] = Verifier(THEIRS).sign("msg_1", now, body)
+        return Inbound("POST", headers=headers, body=body.encode())
 
-class TestWebhook(HttpConnectorContract):
+    def telling(self, body: bytes) -> Inbound:
+        # The reference library signs text only.
+        return Inbound("POST", headers=signed(THEIRS, "msg_1", body), body=body)
+
+
+class TestWebhook(ThroughTheHub, HttpConnectorContract):
     connector = Webhook
-    config: ClassVar = {"url": URL, "secret": SECRET, "headers": {"X-Gateway": "gateway-key-1234"}}
+    config: ClassVar = {
+        "url": URL,
+        "secret": SECRET,
+        "feedback_secret": THEIRS,
+        "headers": {"X-Gateway": "gateway-key-1234"},
+    }
     fields: ClassVar = {"email": "someone.private@kit.example", "plan": "gold-plan"}
     volatile_headers = frozenset({"webhook-timestamp", "webhook-signature"})
     # An empty body and any JSON object mean success in this wire format.
@@ -185,3 +219,48 @@ def test_a_wrong_configuration_is_refused_without_repeating_it(wrong: dict[str, 
     with pytest.raises(ValidationError) as refused:
         WebhookConfig.model_validate({"url": URL, "secret": SECRET, **wrong})
     assert "0123456789abcdef" not in str(refused.value)
+
+
+def listener(**config: Any) -> Webhook:
+    return Webhook(WebhookConfig(url=URL, secret=SECRET, **config), None)  # type: ignore[arg-type]
+
+
+def heard(body: dict[str, Any], **config: Any) -> list[Feedback]:
+    raw = json.dumps(body).encode()
+    return list(listener(**config).feedback(Inbound("POST", headers=signed(THEIRS, "msg_7", raw), body=raw)))
+
+
+def test_a_receiver_tells_of_one_person_in_every_way_it_knows_them() -> None:
+    about = {"id": "p1", "email": "a@example.com", "purpose": "news"}
+    at = datetime(2026, 5, 1, 10, tzinfo=UTC)
+    told = heard({"type": "bounced", "at": "2026-05-01T12:00:00+02:00", **about}, feedback_secret=THEIRS)
+    assert sorted(told, key=lambda one: one.kind) == [
+        Feedback(Notice.BOUNCED, "email", "a@example.com", "msg_7", at, "news"),
+        Feedback(Notice.BOUNCED, "external_id", "p1", "msg_7", at, "news"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"type": "subscribed", "id": "p1"},
+        {"type": "unsubscribed"},
+        {"type": "unsubscribed", "id": 7},
+        {"type": "unsubscribed", "id": "p1", "at": "2026-05-01T12:00:00"},
+    ],
+)
+def test_what_is_no_notice_about_anybody_is_left_out(told: dict[str, Any]) -> None:
+    assert heard(told, feedback_secret=THEIRS) == []
+
+
+def test_the_secret_that_signs_our_requests_signs_nothing_that_comes_in() -> None:
+    for config in ({}, {"feedback_secret": SECRET}):
+        with pytest.raises(Unverified):
+            heard({"type": "unsubscribed", "id": "p1"}, **config)
+
+
+def test_it_listens_only_where_a_secret_is_configured() -> None:
+    assert listener(feedback_secret=THEIRS).limits().feedback
+    assert not listener().limits().feedback
+    with pytest.raises(ValidationError, match="feedback_secret"):
+        listener(feedback_secret="whsec_short")

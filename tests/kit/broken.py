@@ -365,6 +365,16 @@ class BelievesTheStatus(Acme):
         return Result()
 
 
+class LooksBeforeItBelieves(Acme):
+    """Reads who is there, and not whether they were removed."""
+
+    async def remove(self, audience: Audience, people: Sequence[Person]) -> Result:
+        listed = (await self._call("GET", f"/lists/{audience.ref}?from=0")).parse(Listed)
+        if there := [person.key for person in people if person.key in listed.members]:
+            await self._call("POST", f"/lists/{audience.ref}/remove", {"emails": there})
+        return Result()
+
+
 @breaks("test_garbage_is_no_audience_and_no_account")
 class BelievesInAnAudience(Acme):
     async def ensure_audience(self, name: str) -> Audience:

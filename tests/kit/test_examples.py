@@ -5,20 +5,40 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from hub.plugins import load_registry
 from hub.sdk import Audience
 from hub.sdk.testing import ConnectorContract, Vendor
+from tests.connectors.matrix import declared
+from tests.connectors.through_the_hub import ThroughTheHub
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = DOCS / "examples"
 sys.path[:0] = [str(EXAMPLES / "acme"), str(EXAMPLES / "first")]
 
 from first_connector import First  # type: ignore[import-not-found]  # noqa: E402
-from test_acme_audiences import TestAcme  # type: ignore[import-not-found]  # noqa: E402, F401
-from test_acme_bulk import TestAcmeBulk  # type: ignore[import-not-found]  # noqa: E402, F401
+from test_acme_audiences import TestAcme  # type: ignore[import-not-found]  # noqa: E402
+from test_acme_bulk import TestAcmeBulk  # type: ignore[import-not-found]  # noqa: E402
+from test_acme_telling import TestAcmeTelling  # type: ignore[import-not-found]  # noqa: E402, F401
+
+
+class TestAcmeThroughTheHub(ThroughTheHub):
+    connector = TestAcme.connector
+    config: ClassVar = TestAcme.config
+    fields: ClassVar = TestAcme.fields
+
+    def make_vendor(self) -> Vendor:
+        return TestAcme().make_vendor()  # type: ignore[no-any-return]
+
+
+class TestAcmeBulkThroughTheHub(TestAcmeThroughTheHub):
+    connector = TestAcmeBulk.connector
+
+    def make_vendor(self) -> Vendor:
+        return TestAcmeBulk().make_vendor()  # type: ignore[no-any-return]
 
 
 class Memory(Vendor):
@@ -63,7 +83,7 @@ def test_the_page_on_writing_shows_code() -> None:
 
 
 def test_every_connector_has_its_page() -> None:
-    for key, connector in load_registry().connectors.items():
-        page = (DOCS / f"connectors/{key}.md").read_text()
+    for connector in declared():
+        page = (DOCS / f"connectors/{connector.key}.md").read_text()
         missing = [name for name in connector.Config.model_fields if f"`{name}`" not in page]
-        assert not missing, f"docs/connectors/{key}.md does not mention {missing}"
+        assert not missing, f"docs/connectors/{connector.key}.md does not mention {missing}"

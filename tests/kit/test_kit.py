@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import httpx
 import pytest
 
+from hub.sdk import Connector
 from hub.sdk.testing import ConnectorContract, HttpConnectorContract, json_body
-from tests.kit import test_examples  # noqa: F401 - puts the examples on the path
+from hub.sdk.testing.corpus import resubscribing
+from tests.kit import test_examples
 from tests.kit.broken import BROKEN as BROKEN_AT_ONCE
+from tests.kit.broken import LooksBeforeItBelieves
+from tests.kit.broken_feedback import BROKEN_FEEDBACK, NumbersPeople, RecognisesNumbers
 from tests.kit.broken_jobs import BROKEN_JOBS
 
 from test_acme_audiences import FakeAcme  # type: ignore[import-not-found]  # isort: skip
 from test_acme_bulk import FakeBulk  # type: ignore[import-not-found]  # isort: skip
+from test_acme_telling import SECRET, TellingAcme  # type: ignore[import-not-found]  # isort: skip
 
-BROKEN = {**BROKEN_AT_ONCE, **BROKEN_JOBS}
+BROKEN = {**BROKEN_AT_ONCE, **BROKEN_JOBS, **BROKEN_FEEDBACK}
 PROMISES = [name for name, _ in inspect.getmembers(HttpConnectorContract) if name.startswith("test_")]
 
 
@@ -42,13 +48,18 @@ class WakefulAcme(FakeAcme):  # type: ignore[misc]
         return httpx.Response(200, json={"members": held[start : start + PAGE], "count": len(held)})
 
 
-def contract_of(promise: str) -> HttpConnectorContract:
+def contract_of(promise: str, broken: type[Connector[Any]] | None = None) -> HttpConnectorContract:
     class Contract(HttpConnectorContract):
-        connector = BROKEN[promise]
-        config = {"token": "acme-token-1234"}  # noqa: RUF012
+        connector = broken or BROKEN[promise]
+        config = {  # noqa: RUF012
+            "token": "acme-token-1234",
+            **({"webhook_secret": SECRET} if promise in BROKEN_FEEDBACK else {}),
+        }
         fields = {"first_name": "Annabella"}  # noqa: RUF012
 
         def make_vendor(self) -> FakeAcme:
+            if promise in BROKEN_FEEDBACK:
+                return TellingAcme()
             return FakeBulk() if promise in BROKEN_JOBS else WakefulAcme()
 
     return Contract()
@@ -57,8 +68,21 @@ def contract_of(promise: str) -> HttpConnectorContract:
 @pytest.mark.parametrize("promise", PROMISES)
 async def test_the_kit_finds_the_connector_that_breaks_a_promise(promise: str) -> None:
     assert promise in BROKEN, f"no connector breaks {promise}"
-    with pytest.raises((AssertionError, pytest.fail.Exception, IndexError)):
+    with pytest.raises((AssertionError, pytest.fail.Exception, IndexError, ValueError)):
         await getattr(contract_of(promise), promise)()
+
+
+async def test_a_vendor_may_tell_its_own_ids_where_the_connector_recognises_them() -> None:
+    promise = "test_what_the_vendor_tells_is_heard"
+    await getattr(contract_of(promise, RecognisesNumbers), promise)()
+    with pytest.raises(AssertionError, match="was heard as"):
+        await getattr(contract_of(promise, NumbersPeople), promise)()
+
+
+async def test_an_answer_is_doubted_too_that_comes_only_where_there_is_somebody_to_remove() -> None:
+    promise = "test_garbage_is_never_success"
+    with pytest.raises(AssertionError, match=r"^POST /lists/\w+/remove answered 200 with .* leave it out of `garbage`"):
+        await getattr(contract_of(promise, LooksBeforeItBelieves), promise)()
 
 
 def test_there_is_no_broken_connector_without_its_promise() -> None:
@@ -68,3 +92,45 @@ def test_there_is_no_broken_connector_without_its_promise() -> None:
 def test_a_connector_without_http_inherits_the_promises_that_concern_it() -> None:
     own = {name for name, _ in inspect.getmembers(ConnectorContract) if name.startswith("test_")}
     assert own < set(PROMISES)
+
+
+def test_a_field_that_only_says_what_people_agreed_to_is_excused_by_name_and_no_other() -> None:
+    body = b'{"members": [{"consent": {"adUserData": "x"}, "opt_in": true}]}'
+    assert resubscribing("/x", body) == ["consent", "opt_in"]
+    assert resubscribing("/x", body, frozenset({"consent"})) == ["opt_in"]
+
+
+async def test_a_field_that_differs_each_time_is_excused_by_name_and_no_other() -> None:
+    promise = "test_the_same_batch_makes_the_same_requests"
+    contract = contract_of(promise)
+    type(contract).volatile_fields = frozenset({"attempt"})
+    # Also where one more digit makes the body longer.
+    for _ in range(4):
+        await getattr(contract, promise)()
+    type(contract).volatile_fields = frozenset({"email"})
+    with pytest.raises(AssertionError):
+        await getattr(contract, promise)()
+
+
+def test_a_vendors_word_for_a_call_about_a_list_is_excused_by_name_and_no_other() -> None:
+    path, body = "/api/lists/subscribe", b'{"subscribers": [{"email_subscribe": true}]}'
+    assert resubscribing(path, body) == [path, "subscribers", "email_subscribe"]
+    assert resubscribing(path, body, frozenset({path, "subscribers"})) == ["email_subscribe"]
+    assert resubscribing("/api/users/subscribe", b"{}", frozenset({path})) == ["/api/users/subscribe"]
+
+
+class RefusesAsOne(FakeAcme):  # type: ignore[misc]
+    """An Acme that takes nobody of a batch in which it refuses one."""
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        rows = (json_body(request) or {}).get("people", [])
+        if any(row["email"] in self.refused for row in rows):
+            return httpx.Response(400, json={"error": "invalid row"})
+        return super().answer(request)
+
+
+class TestAVendorThatRefusesAWholeBatchForOneRow(test_examples.TestAcme):  # type: ignore[misc]
+    """The kit halves such a batch, as the hub does."""
+
+    def make_vendor(self) -> RefusesAsOne:
+        return RefusesAsOne()

@@ -27,3 +27,8 @@ ANN = Person(
 )
 def test_a_reason_loses_the_person_and_keeps_its_sense(said: object, kept: str) -> None:
     assert scrubbed(said, ANN) == kept
+
+
+def test_an_identifier_is_left_out_with_and_without_its_kind() -> None:
+    person = Person("p1", "ad_id:6D92078A-8246")
+    assert scrubbed("6d92078a-8246 is no ad id, nor is ad_id:6d92078a-8246", person) == "… is no ad id, nor is …"

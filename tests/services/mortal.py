@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hub import failpoints
-from hub.services import runs
+from hub.services import erasures, runs
 from hub.services import worker as hub_worker
 from hub.services.hub import open_hub
 from hub.services.worker import Worker
@@ -66,6 +66,28 @@ async def prepare_audit(settings: Settings) -> None:
         await runs.audit(hub, "all-to-vendor", repair=True)
 
 
+async def prepare_erasure(settings: Settings) -> None:
+    """A sync that has delivered everybody, one of whom is to be erased."""
+    await work(settings)
+    async with open_hub(settings) as hub:
+        await erasures.erase(hub, "p001")
+
+
+async def erase(settings: Settings) -> None:
+    """Until nobody is left to be erased."""
+    async with open_hub(settings) as hub:
+        worker = Worker(hub, QUICK)
+        working = asyncio.create_task(worker.run())
+        while await hub.store.erasures.under_way():
+            await asyncio.sleep(0.02)
+        worker.stop()
+        await working
+        [(known,)] = hub.engine.rows("SELECT count(*) FROM profiles WHERE external_id = 'p001'")
+        [(left,)] = hub.engine.rows("SELECT count(*) FROM delivered WHERE external_id = 'p001'")
+        statuses = [run.status for run in await hub.store.runs.page(10)]
+        (settings.data / "result.json").write_text(json.dumps({"known": known, "left": left, "statuses": statuses}))
+
+
 async def look(settings: Settings) -> None:
     """What is there, with nobody at work."""
     async with open_hub(settings) as hub:
@@ -87,7 +109,14 @@ def live(asked: dict[str, Any]) -> None:
     asyncio.run(DEEDS[asked["do"]](settings, **asked.get("vendor", {})))
 
 
-DEEDS = {"prepare": prepare, "prepare_audit": prepare_audit, "work": work, "look": look}
+DEEDS = {
+    "prepare_erasure": prepare_erasure,
+    "erase": erase,
+    "prepare": prepare,
+    "prepare_audit": prepare_audit,
+    "work": work,
+    "look": look,
+}
 
 
 def main() -> None:

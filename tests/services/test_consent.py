@@ -173,6 +173,20 @@ async def test_catching_up_at_the_head_writes_nothing(hub):
     assert await catch_up(hub) == position
 
 
+async def test_links_that_an_import_changes_are_seen_at_once_and_what_a_run_writes_is_not_asked_for_again(hub):
+    before = await catch_up(hub)
+    add_person(hub, 1, "p1", email="ada@example.com")
+    with hub.engine.write() as tx:
+        consent.bump_generation(tx)
+    assert await catch_up(hub) == before._replace(generation=before.generation + 1)
+    with hub.engine.write(sync=1):
+        pass
+    rows, asked = hub.engine.rows, []
+    hub.engine.rows = lambda *about: asked.append(about) or rows(*about)
+    await catch_up(hub)
+    assert len(asked) == int(hub.engine.shared), "a server's plane may be written by others"
+
+
 async def test_whoever_asks_after_a_decision_sees_it_though_others_asked_before(hub, monkeypatch):
     head, looked, go_on = hub.store.ledger.head, asyncio.Event(), asyncio.Event()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -164,7 +165,8 @@ async def test_a_worker_that_wakes_up_after_another_took_over_writes_and_sends_n
     assert len(crew.calls()) <= calls + PLACES
     sleeper.terminate()
     assert sleeper.stderr
-    assert "lease lost" in sleeper.stderr.read()
+    # Asleep in the middle of writing, it hears first that its transaction is gone: see ASLEEP_MS.
+    assert re.search("lease lost|run stumbled", sleeper.stderr.read())
 
 
 def log_of(crew: Crew) -> list[tuple[Any, ...]]:

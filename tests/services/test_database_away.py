@@ -71,6 +71,12 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 async def place(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Place]:
+    async with shop_on(cluster, tmp_path) as found:
+        yield found
+
+
+@asynccontextmanager
+async def shop_on(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Place]:
     with moulds.fresh_postgres(cluster.url) as url:
         # Without it a server loses what it has acknowledged in its last moments; other tests are quicker without it.
         moulds.run_on(url, f'ALTER DATABASE "{urlsplit(url).path[1:]}" SET synchronous_commit = on')

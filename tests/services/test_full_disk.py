@@ -20,6 +20,7 @@ from hub.errors import StoreError
 from hub.services import access, runs
 from hub.warehouse.duckdb import open_duckdb
 from hub.web.app import create_app
+from tests.services.full import both_are_degraded, refused_for_want_of_room
 from tests.services.shop import Shop, shop, until, working
 from tests.small_disk import filled, small_disk
 
@@ -57,12 +58,6 @@ async def take_in(client: httpx.AsyncClient, text: str) -> httpx.Response:
     return await client.post("/import/profiles", content=text, headers={"Content-Type": "text/csv"})
 
 
-def refused_for_want_of_room(answer: httpx.Response) -> bool:
-    [error] = answer.json()["errors"]
-    told = "no room left" in error["message"] and error["extensions"]["code"] == "UNAVAILABLE"
-    return told and answer.status_code == 503 and "retry-after" in answer.headers
-
-
 async def test_without_room_nothing_is_acknowledged_that_is_not_stored_and_with_room_all_goes_on(disk: Path) -> None:
     async with shop(disk) as at, client(at) as web:
         await at.set_up(PEOPLE, batch=BATCH, concurrency=3, latency_ms=15)
@@ -78,10 +73,15 @@ async def test_without_room_nothing_is_acknowledged_that_is_not_stored_and_with_
                 ]
                 assert all(answer.status_code == 200 or refused_for_want_of_room(answer) for answer in withdrawn)
                 assert any(answer.status_code == 503 for answer in withdrawn)
-                await asyncio.sleep(5)
+                await until(lambda: both_are_degraded(web))
+                await asyncio.sleep(1)
+                calls = len(at.account.calls)
+                await asyncio.sleep(4)
+                assert len(at.account.calls) == calls
                 before = await at.hub.store.runs.find(run.id)
                 assert before and not before.status.ended
             ended = await at.outcome_of(run)
+            assert (await web.get("/readyz")).json()["status"] == "ready"
             assert (await take_in(web, people(0, 5_000))).json()["accepted"] == 5_000
         assert (ended.status, ended.counts.added, ended.counts.balanced) == ("SUCCEEDED", PEOPLE, True)
         sent = Counter(key for call in at.account.calls for key in call["add"])

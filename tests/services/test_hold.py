@@ -58,3 +58,16 @@ async def test_a_beat_makes_it_sure_again(tmp_path: Path) -> None:
         clock.now = 25.1
         with pytest.raises(LeaseLost):
             await hold.confirm()
+
+
+async def test_what_it_writes_is_about_its_own_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    about: list[int | None] = []
+    async with shop(tmp_path) as open_shop:
+        await open_shop.set_up(1)
+        await runs.start(open_shop.hub, open_shop.sync.key)
+        engine, hold = open_shop.hub.engine, Hold(open_shop.hub, await claimed(open_shop, "w1"))
+        write = engine.write
+        monkeypatch.setattr(engine, "write", lambda sync=None: (about.append(sync), write(sync))[1])
+        with hold.engine.write() as tx:
+            tx.execute("INSERT INTO fences VALUES (0, 0)")
+        assert about == [open_shop.sync.id]

@@ -25,6 +25,7 @@ from tests.services.mortal import BATCH, PEOPLE
 from tests.services.opened import control_plane
 
 ROOT = Path(__file__).parents[2]
+ERASING = {"after_erase", "before_forget", "after_forget"}
 
 
 class Mortals:
@@ -87,7 +88,7 @@ def little_is_sent_twice(folder: Path, deaths: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(NAMES - {"after_poll", "after_page", "before_audit_settle", "after_audit_settle"})
+    "name", sorted(NAMES - {"after_poll", "after_page", "before_audit_settle", "after_audit_settle"} - ERASING)
 )
 def test_a_process_killed_at_a_step_boundary_loses_nothing(
     mortals: Mortals, waiting: tuple[Path, str], name: str
@@ -145,3 +146,15 @@ def test_a_process_killed_at_random_again_and_again_loses_nothing(
     assert mortals.live(folder, url, "work") == 0
     nothing_is_lost(folder)
     little_is_sent_twice(folder, deaths=lives.count(-signal.SIGKILL))
+
+
+@pytest.mark.parametrize("name", sorted(ERASING))
+def test_an_erasure_that_is_killed_comes_to_its_end(mortals: Mortals, waiting: tuple[Path, str], name: str) -> None:
+    folder, url = waiting
+    assert mortals.live(folder, url, "prepare_erasure") == 0
+    assert mortals.live(folder, url, "erase", failpoint=f"{name}:kill") == -signal.SIGKILL
+    assert mortals.live(folder, url, "erase") == 0
+    told = json.loads((folder / "result.json").read_text())
+    assert told == {"known": 0, "left": 0, "statuses": ["SUCCEEDED", "SUCCEEDED", "SUCCEEDED"]}
+    erased = [call["erase"] for call in journal(folder) if "erase" in call]
+    assert erased == [["p001"]] * (2 if name == "after_erase" else 1)

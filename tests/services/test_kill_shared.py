@@ -30,7 +30,15 @@ if os.environ.get("HUB_TEST_DATABASE") != "postgres":
 pytestmark = pytest.mark.postgres
 
 # Runs with jobs and audits pass these; `test_kill` has them.
-ELSEWHERE = {"after_poll", "after_page", "before_audit_settle", "after_audit_settle"}
+ELSEWHERE = {
+    "after_erase",
+    "before_forget",
+    "after_forget",
+    "after_poll",
+    "after_page",
+    "before_audit_settle",
+    "after_audit_settle",
+}
 # Of up to eight batches in one commit, even thirty make two.
 NTH = {"before_gate": 4, "after_gate": 4, "after_send_before_commit": 4, "after_commit": 2}
 DEATHS, LIVES = 200, 5

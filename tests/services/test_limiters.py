@@ -75,6 +75,28 @@ async def test_calls_enter_in_the_order_of_coming() -> None:
     assert entered == list(range(9))
 
 
+async def test_what_is_urgent_waits_neither_for_tomorrows_budget_nor_behind_those_who_do() -> None:
+    time = Time()
+    one = limiter(time, DailyBudget(1), Window(2, 10.0), concurrency=2)
+    one._sleep = lambda seconds: asyncio.sleep(3600 if seconds > 10 else 0)  # type: ignore[assignment]
+    assert await waited(one, time) == 0
+    bulk = asyncio.create_task(one.enter(unless=asyncio.Event()))
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(5):
+        assert await one.enter(unless=asyncio.Event(), urgent=True)
+    assert not bulk.done() and not one.enter_at_once() and not one.enter_at_once(urgent=True), "two in ten seconds"
+    bulk.cancel()
+
+
+async def test_what_is_urgent_waits_where_the_vendor_itself_asks_for_it() -> None:
+    time = Time()
+    one = limiter(time, DailyBudget(1))
+    one.hear(TransientError("throttled", retry_after=30.0))
+    assert one.enter_at_once(urgent=True) is False
+    began = time.now
+    assert await one.enter(unless=asyncio.Event(), urgent=True) and time.now - began >= 30
+
+
 async def test_whoever_gives_up_waiting_leaves_the_line_and_takes_no_place() -> None:
     one, gone = limiter(Time(), concurrency=1), asyncio.Event()
     assert one.enter_at_once()

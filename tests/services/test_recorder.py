@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from connectors.mailchimp import Mailchimp
+from connectors.tiktok import TikTok
 from connectors.webhook import Webhook
 from hub.core.history import Kept, MomentKind, Traffic
 from hub.sdk.answers import Response
@@ -184,6 +185,7 @@ async def test_a_run_over_a_restart_tells_both_lives(open_shop: Shop) -> None:
 
 def test_the_words_of_a_connector_are_those_of_its_code() -> None:
     known = vocabulary_of(Mailchimp)
+    assert "mapping" in vocabulary_of(TikTok).segments and "mapping" not in vocabulary_of(Webhook).segments
     assert {"3.0", "lists", "members", "segments"} <= known.segments
     assert {"email_address", "members_to_add", "merge_fields", "update_existing"} <= known.keys
     assert {"add", "remove", "fields", "id", "rejected"} <= vocabulary_of(Webhook).keys

@@ -162,6 +162,28 @@ async def test_a_remove_after_an_unanswered_add_is_repeated_once_the_add_can_no_
         await until(lambda: open_shop.there == {"p000"})
 
 
+@pytest.mark.parametrize("listing", ["key", "nothing"])
+async def test_after_such_a_repeat_the_vendors_list_is_read_back_where_it_has_one(
+    open_shop: Shop, listing: str
+) -> None:
+    await open_shop.set_up(2, failures=[{"call": 1, "kind": "timeout_after_apply"}], listing=listing)
+
+    async def ended(scope: Scope) -> bool:
+        return any(run.scope is scope and run.status is RunStatus.SUCCEEDED for run in await all_runs(open_shop))
+
+    async with working(open_shop.hub):
+        await open_shop.send()
+        await open_shop.expel("p001")
+        await open_shop.send()
+        open_shop.clock.pass_by(seconds=6)
+        await until(lambda: ended(Scope.REPEAT))
+        if listing == "key":
+            await until(lambda: ended(Scope.REPAIR))
+        else:
+            await asyncio.sleep(0.5)
+            assert not [run for run in await all_runs(open_shop) if run.scope.audits]
+
+
 async def test_a_slow_destination_holds_nobody_else_up(open_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hub.services.worker.DRAIN_S", 0.1)
     await open_shop.set_up(3, latency_ms=60_000)
@@ -178,6 +200,26 @@ async def test_a_slow_destination_holds_nobody_else_up(open_shop: Shop, monkeypa
         quick_run = await open_shop.outcome_of(await runs.start(open_shop.hub, "to-quick"))
         slow = next(run for run in await all_runs(open_shop) if run.id != quick_run.id)
         assert quick_run.status is RunStatus.SUCCEEDED and not slow.status.ended
+
+
+async def test_a_worker_with_its_hands_full_takes_the_next_run_up_as_soon_as_one_ends(
+    open_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.services.worker.MOST_RUNS", 1)
+    monkeypatch.setattr("hub.services.worker.POLL_S", 60.0)
+    await open_shop.set_up(3, latency_ms=100)
+    store = open_shop.hub.store
+    other = await store.destinations.create(
+        key="other", name="Other", connector="sandbox", secrets={}, config={"account": f"{open_shop.account_name}-o"}
+    )
+    segment = await store.segments.need("all")
+    await store.syncs.create(
+        key="to-other", segment_id=segment.id, destination_id=other.id, audience="vip", purposes=["news"]
+    )
+    async with working(open_shop.hub):
+        queued = [await runs.start(open_shop.hub, key) for key in (open_shop.sync.key, "to-other")]
+        async with asyncio.timeout(20):
+            assert [(await open_shop.outcome_of(run)).status for run in queued] == [RunStatus.SUCCEEDED] * 2
 
 
 async def test_a_stopped_worker_leaves_the_run_to_the_next_one_which_finishes_it(open_shop: Shop) -> None:

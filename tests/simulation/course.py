@@ -177,7 +177,7 @@ class Course:
             pids=[row.pid for row in rows],
             ops=[row.op for row in rows],
             people=[Person(f"p{row.pid}", row.key) for row in rows],
-            fingerprints=[people.payload(row.pid) if row.op.adds else "" for row in rows],
+            fingerprints=[people.payload(row.pid, request) if row.op.adds else "" for row in rows],
             allowed=[not row.op.adds or not (end is False or bar) for row, end, bar in judged],
             until=[end or None if row.op.adds else None for row, end, _ in judged],
             reasons=["" for _ in rows],

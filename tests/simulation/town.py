@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from hub.core.planning import PlanRequest
 from tests.warehouse import planning_model as model
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -76,7 +77,7 @@ class Link(NamedTuple):
 class People(model.World):
     """A payload is text, so that it is its own fingerprint."""
 
-    def payload(self, pid: int) -> str:  # type: ignore[override]
+    def payload(self, pid: int, request: PlanRequest) -> str:  # type: ignore[override]
         one = self.profiles[pid]
         return f"{one.email}|{one.ltv}"
 

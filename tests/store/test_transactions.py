@@ -7,6 +7,7 @@ import logging
 import traceback
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from hub.errors import HubError
@@ -94,6 +95,21 @@ async def test_drivers_do_not_log_values_even_at_debug(store: Store, caplog: pyt
         await store.purposes.create(key="private-key", name="P")
     assert "a line that is seen" in caplog.text
     assert "private-key" not in caplog.text
+
+
+@pytest.mark.skipif(DIALECT != "postgres", reason="about the server")
+async def test_a_connection_goes_back_without_a_question_to_the_server(store: Store, migrated_url: str) -> None:
+    await store.purposes.keys()
+    async with store.transaction():
+        await store.purposes.create(key="inside", name="I")
+    onlooker = await asyncpg.connect(migrated_url)
+    try:
+        last = await onlooker.fetch(
+            "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    finally:
+        await onlooker.close()
+    assert [row["query"] for row in last] == ["COMMIT;"]
 
 
 @pytest.mark.skipif(DIALECT != "postgres", reason="about the server")

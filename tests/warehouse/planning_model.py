@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from hashlib import md5
+from hashlib import md5, sha256
 from typing import Any, NamedTuple
 
 from hub.core.delivery.rows import Row as Planned
@@ -37,19 +37,38 @@ class World:
             return False
         return min((end for end in ends if end is not None), default=None)
 
-    def key(self, pid: int, request: PlanRequest) -> str | None:
-        return f"p{pid}" if request.key == "external_id" else self.profiles[pid].email
+    def keys(self, pid: int, request: PlanRequest) -> list[str | None]:
+        """By which the vendor is told of somebody: None for no way to name them."""
+        if request.identifiers:
+            return sorted(self._names(pid)) or [None]  # type: ignore[return-value]
+        return [f"p{pid}" if request.key == "external_id" else self.profiles[pid].email]
 
     def holders(self, key: str, request: PlanRequest) -> set[int]:
+        if request.identifiers:
+            return {pid for pid in self.profiles if key in self._names(pid)}
         if request.key == "external_id":
             return {pid for pid in self.profiles if f"p{pid}" == key}
         return {pid for pid, one in self.profiles.items() if key == one.email or key in one.older}
 
+    def _names(self, pid: int) -> set[str]:
+        """Spelled as Google wants them."""
+        one = self.profiles[pid]
+        known = one.older | ({one.email} if one.email else set())
+        return {f"email:{sha256(without_dots(value).encode()).hexdigest()}" for value in known}
+
     def barred(self, key: str, request: PlanRequest) -> bool:
         return any(self.until(pid, request) is False for pid in self.holders(key, request))
 
-    def payload(self, pid: int) -> tuple[str | None, float | None]:
-        return self.profiles[pid].email, self.profiles[pid].ltv
+    def payload(self, pid: int, request: PlanRequest) -> tuple[Any, ...]:
+        """The mapped traits, then whether the person has agreed to what each signal speaks of."""
+        ends = [self.consents.get((pid, purpose), False) for _, purpose in request.signals]
+        agreed = [end is None or (end is not False and end > request.now) for end in ends]  # type: ignore[operator]
+        return self.profiles[pid].email, self.profiles[pid].ltv, *agreed
+
+
+def without_dots(address: str) -> str:
+    local, _, host = address.partition("@")
+    return f"{local.replace('.', '')}@{host}" if host in {"gmail.com", "googlemail.com"} else address
 
 
 @dataclass(frozen=True)
@@ -79,13 +98,13 @@ def plan(world: World, held: Ledger, request: PlanRequest, told_before: dict[str
     wanted: dict[str, int] = {}
     rows: list[Row] = []
     for pid in sorted(members):
-        reason = _withheld(world, request, pid, wanted)
-        key = world.key(pid, request)
-        if reason is None and key is not None:
-            wanted[key] = pid
-            rows.append((pid, key, *_wanted(world, request, pid, held.get(key))))
-        else:
-            rows.append((pid, key, "withheld", reason))
+        for key in world.keys(pid, request):
+            reason = _withheld(world, request, pid, key, wanted)
+            if reason is None and key is not None:
+                wanted[key] = pid
+                rows.append((pid, key, *_wanted(world, request, pid, held.get(key))))
+            else:
+                rows.append((pid, key, "withheld", reason))
     for key, one in held.items():
         if key not in wanted and _may_be_there(one, request):
             reason = _leaving(world, request, key, one, set(wanted.values()))
@@ -94,8 +113,7 @@ def plan(world: World, held: Ledger, request: PlanRequest, told_before: dict[str
     return Counter(rows)
 
 
-def _withheld(world: World, request: PlanRequest, pid: int, wanted: dict[str, int]) -> str | None:
-    key = world.key(pid, request)
+def _withheld(world: World, request: PlanRequest, pid: int, key: str | None, wanted: dict[str, int]) -> str | None:
     if world.until(pid, request) is False:
         return "NO_CONSENT"
     if key is None:
@@ -111,7 +129,7 @@ def held_out(pid: int, request: PlanRequest) -> bool:
 
 
 def _wanted(world: World, request: PlanRequest, pid: int, held: Held | None) -> tuple[str, str | None]:
-    payload = world.payload(pid)
+    payload = world.payload(pid, request)
     if held and held.state == "suppressed":
         return "withheld", "SUPPRESSED"
     if request.mode is SyncMode.REMOVE_ONLY:

@@ -20,7 +20,7 @@ from hub.warehouse.audit import FOUND_THERE, NOT_LISTED, Listing
 from tests.searching import search
 from tests.warehouse.planes import RUNS, empty, naive, open_plane, write_world
 from tests.warehouse.planning_model import Held, Ledger, World
-from tests.warehouse.test_plan_model import EMAILS, PIDS, START, syncs, worlds
+from tests.warehouse.test_plan_model import EMAILS, PIDS, START, worlds
 
 HOUR = timedelta(hours=1)
 NOW = START + 5 * HOUR
@@ -57,7 +57,11 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 @given(
     world=worlds,
-    sync=syncs,
+    sync=st.tuples(
+        st.sampled_from(["email", "external_id"]),
+        st.sampled_from([("ads",), ("ads", "news")]),
+        st.sampled_from([SyncMode.MIRROR, SyncMode.ADD_ONLY, SyncMode.REPLACE]),
+    ),
     held=st.dictionaries(keys, there | elsewhere, max_size=6),
     marked=st.dictionaries(keys, marks),
     listed=names,

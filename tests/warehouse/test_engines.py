@@ -76,6 +76,24 @@ def test_what_goes_in_as_arrow_comes_out_as_arrow(engine: Any) -> None:
     assert found.cast(AWKWARD.schema).to_pylist() == [*AWKWARD.to_pylist(), *AWKWARD.to_pylist()]
 
 
+@pytest.mark.parametrize("times", [0, 1, 20])
+def test_few_rows_or_many_are_appended_alike(engine: Any, times: int) -> None:
+    rows = pa.concat_tables([AWKWARD.slice(0, 0), *[AWKWARD] * times])
+    with engine.write() as tx:
+        tx.load("awkward", AWKWARD.slice(0, 0))
+        tx.append("awkward", rows.select(rows.column_names[::-1]))
+        assert tx.query("SELECT * FROM awkward").cast(AWKWARD.schema).to_pylist() == rows.to_pylist()
+
+
+def test_a_column_of_few_rows_may_be_missing_throughout(engine: Any) -> None:
+    nothing = pa.table({"number": [7, 8], "at": pa.nulls(2), "bytes": pa.nulls(2)})
+    with engine.write() as tx:
+        tx.load("awkward", AWKWARD.slice(0, 0))
+        tx.append("awkward", nothing)
+        found = tx.rows('SELECT number, text, "at", bytes FROM awkward ORDER BY number')
+    assert found == [(7, None, None, None), (8, None, None, None)]
+
+
 def test_a_parameter_is_a_value_whatever_it_holds(engine: Any) -> None:
     said = "'; DROP TABLE t; -- 100% $n %(n)s"
     asked = {"said": said, "n": 1}

@@ -19,7 +19,7 @@ from hub.core.delivery.rows import Row, Stretch
 from hub.core.planning import RESTS, Fate, Op, PlanRequest, PlanSummary, Swap
 from hub.core.records import Lens, SyncMode
 from hub.core.scopes import Scope
-from hub.warehouse.decision import mapping
+from hub.warehouse.fingerprint import mapping
 from hub.warehouse.outcomes import append_outcomes, progress, withheld
 from hub.warehouse.payload import read_people
 from hub.warehouse.plan import make_plan, preview_plan
@@ -34,7 +34,8 @@ HOUR = timedelta(hours=1)
 IN_FLIGHT = timedelta(hours=2)
 JOB = timedelta(hours=5)
 PIDS = range(1, 7)
-EMAILS = ["a@example.com", "b@example.com", "c@example.com"]
+# The last two are one for whoever leaves out the dots.
+EMAILS = ["a@example.com", "b@example.com", "ab@gmail.com", "a.b@gmail.com"]
 FIELDS = (("EMAIL", "t_email"), ("LTV", "t_ltv"))
 
 emails = st.none() | st.sampled_from(EMAILS)
@@ -78,9 +79,10 @@ rounds = st.fixed_dictionaries(
     }
 )
 syncs = st.tuples(
-    st.sampled_from(["email", "external_id"]),
+    st.sampled_from(["email", "email", "external_id", "every email"]),
     st.sampled_from([("ads",), ("ads", "news")]),
     st.sampled_from([SyncMode.MIRROR, SyncMode.MIRROR, SyncMode.ADD_ONLY, SyncMode.REMOVE_ONLY, SyncMode.REPLACE]),
+    st.sampled_from([(), (), (("adUserData", "news"),)]),
 )
 # How often in a row somebody had been refused before the first round, with the values of then: a long history in short.
 pasts = st.dictionaries(st.sampled_from(PIDS), st.integers(1, len(RESTS) + 1))
@@ -92,15 +94,20 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Any]:
         yield plane
 
 
-def request_of(key: str, purposes: tuple[str, ...], mode: SyncMode) -> PlanRequest:
-    return PlanRequest(0, 1, 1, Lens.LIVE, purposes, mode, key, FIELDS, Scope.ALL, START, audience="vip")
+def request_of(
+    key: str, purposes: tuple[str, ...], mode: SyncMode, signals: tuple[tuple[str, str], ...] = ()
+) -> PlanRequest:
+    asked = PlanRequest(0, 1, 1, Lens.LIVE, purposes, mode, key, FIELDS, Scope.ALL, START, audience="vip")
+    every = (("email", "google.email"),) if key == "every email" else ()
+    return replace(asked, identifiers=every, signals=signals)
 
 
 def printed(request: PlanRequest, payload: Any) -> str | None:
     """The fingerprint that the engine gives a payload."""
     if payload is None:
         return None
-    texts = "".join("\x1f" + ("\x1e" if value is None else str(value)) for value in payload)
+    said = [str(value).lower() if isinstance(value, bool) else value for value in payload]
+    texts = "".join("\x1f" + ("\x1e" if value is None else str(value)) for value in said)
     return md5((mapping(request) + texts).encode()).hexdigest()
 
 
@@ -129,10 +136,10 @@ def test_the_sets_say_what_one_at_a_time_says(
 def refused_before(engine: Any, world: World, past: dict[int, int], request: PlanRequest) -> Ledger:
     held: Ledger = {}
     for pid, times in past.items():
-        key = world.key(pid, request) if pid in world.profiles else None
+        key = world.keys(pid, request)[0] if pid in world.profiles else None
         if key is not None and key not in held:
             retry_at = START + RESTS[times - 1] if times <= len(RESTS) else None
-            held[key] = Held(pid, "rejected", refused=world.payload(pid), attempts=times, retry_at=retry_at)
+            held[key] = Held(pid, "rejected", refused=world.payload(pid, request), attempts=times, retry_at=retry_at)
             write_refused(engine, key, held[key], request)
     return held
 
@@ -172,18 +179,18 @@ def play(
     people = reading.rows
     for person in people:
         if person.op.adds:
-            assert person.allowed and person.person.fields == dict(
-                zip(["EMAIL", "LTV"], world.payload(person.pid), strict=True)
-            )
-            assert person.fingerprint == printed(request, world.payload(person.pid))
+            email, ltv, *agreed = payload = world.payload(person.pid, request)
+            assert person.allowed and person.person.fields == {"EMAIL": email, "LTV": ltv}
+            assert list(person.person.signals.values()) == agreed
+            assert person.fingerprint == printed(request, payload)
     after = deepcopy(held)
     tally: dict[tuple[Op, Fate], int] = {}
     sent: set[str] = set()
     folded: set[str] = set()
     for at, (person, fates) in enumerate(zip(people, told, strict=False)):
         for attempt, (fate, other) in enumerate(fates, 1):
-            payload = world.payload(person.pid) if person.op.adds else None
-            payload = ("other", 9.5) if other and payload else payload
+            payload = world.payload(person.pid, request) if person.op.adds else None
+            payload = ("other", *payload[1:]) if other and payload else payload
             row = Row(person.position, person.pid, person.key, person.op, printed(request, payload) or "")
             # Nobody has gone unanswered in a stretch, so the people of one are told about in few words.
             rows_told = (row,) if other or fates[0][0] is not Fate.ACCEPTED else Stretch(reading, at, at + 1)
@@ -227,7 +234,8 @@ def check_summary(
 
     assert summary.balanced
     whole = request.scope in {Scope.ALL, Scope.RETRY_REJECTED, Scope.FULL}
-    assert summary.members == (len(world.members & world.profiles.keys()) if whole else 0)
+    members = world.members & world.profiles.keys() if whole else set()
+    assert summary.members == sum(len(world.keys(pid, request)) for pid in members)
     assert (summary.to_add, summary.to_update, summary.to_keep) == (total("add"), total("update"), total("keep"))
     assert (summary.unchanged, summary.rejected) == (total("unchanged"), total("rejected"))
     assert (summary.leavers, summary.moved) == (total("remove"), total("remove", "moved"))

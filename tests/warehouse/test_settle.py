@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hub.core.delivery.messages import Verdict
+from hub.core.delivery.messages import OpenJob, Verdict
 from hub.core.delivery.rows import Row, Stretch
 from hub.core.planning import Fate
 from hub.core.records import WithheldReason
@@ -20,7 +20,7 @@ from hub.warehouse.plan import KEPT_RUNS, forget_sync, make_plan, plan_summary, 
 from hub.warehouse.resume import attempts_made, doubt_accepted, doubt_unlogged
 from hub.warehouse.settle import audiences, fold_so_far, repeats, settle
 from hub.warehouse.views import count_rejections, deliveries_of, rejections
-from tests.warehouse.planes import open_plane, write_world
+from tests.warehouse.planes import naive, open_plane, write_world
 from tests.warehouse.town import ASKED, HOUR, NOW, after, deliver, log, states, town
 
 
@@ -95,6 +95,25 @@ def test_whoever_has_changed_since_the_plan_is_known_with_the_payload_that_was_s
     assert engine.rows("SELECT count(*) FROM taken") == [(0,)]
     settle(engine, ASKED, now=NOW, in_flight_s=900)
     assert make_plan(engine, after(ASKED)).unchanged == 2
+
+
+def test_one_commit_holds_who_is_in_a_job_and_who_is_not(engine: Any) -> None:
+    town(engine, "a@example.com", "b@example.com", "c@example.com")
+    make_plan(engine, ASKED)
+    first, second, third = Stretch(reading := read_people(engine, ASKED, 0, 1000), 0, len(reading))
+    job = OpenJob("job 1", NOW + HOUR)
+    verdicts = [
+        Verdict((first,), 1, Fate.UNKNOWN, "broke off"),
+        Verdict((second,), 1, Fate.SUBMITTED, job=job),
+        Verdict((third,), 1, Fate.RETRY, "throttled"),
+    ]
+    append_outcomes(engine, ASKED.run, verdicts, NOW)
+    told = engine.rows("SELECT key, kind, job, late_until FROM outcomes ORDER BY key")
+    assert told == [
+        ("a@example.com", "unknown", None, None),
+        ("b@example.com", "submitted", "job 1", naive(NOW + HOUR)),
+        ("c@example.com", "retry", None, None),
+    ]
 
 
 def test_a_stretch_with_a_gap_says_nothing_about_whoever_is_missing_in_it(engine: Any) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from hub.errors import StoreError
 from hub.services import access
 from hub.web.app import create_app
 from tests.web.served import Served
@@ -72,6 +73,19 @@ async def test_a_hub_whose_store_does_not_answer_is_not_ready(web: Served, monke
     answer = await web.client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["checks"]["control_plane"] is False
+
+
+async def test_a_hub_whose_store_takes_no_writes_says_which_and_what_to_do(
+    web: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: object) -> None:
+        raise StoreError("The disk failed (EIO).")
+
+    monkeypatch.setattr("hub.services.ground.try_writing", failing)
+    answer = await web.client.get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (503, "degraded")
+    assert list(answer.json()["degraded"]) == ["data_plane"]
+    assert "see to its disk" in answer.json()["degraded"]["data_plane"]
 
 
 async def test_metrics_need_a_token_from_elsewhere_and_none_from_here(web: Served) -> None:

@@ -1,4 +1,4 @@
-"""Acme Mail: a connector in a package of its own, as a third party would publish it."""
+"""Acme Mail for the audience hub: an audience is a list, and people are on it by their e-mail address."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from hub.sdk import (
 
 # [config]
 class AcmeConfig(ConnectorConfig):
-    token: SecretStr = Field(description="An API token with the scope `lists`, from Acme's settings.")
-    url: Url = Field("https://api.acme.example", description="Acme's API; change it only for a test server.")
+    token: SecretStr = Field(description="An API token with the scope `lists`, from Acme Mail's settings.")
+    url: Url = Field("https://api.acme.example", description="The API; another one only for tests.")
 
 
 # [/config]
@@ -77,7 +77,7 @@ class Acme(Connector[AcmeConfig]):
 
     async def _call(self, method: str, path: str, json: object = None) -> Response:
         bearer = {"authorization": f"Bearer {self.config.token.get_secret_value()}"}
-        return await self.http.request(method, f"{self.config.url}{path}", json=json, headers=bearer)
+        return await self.http.request(method, f"{self.config.url.rstrip('/')}{path}", json=json, headers=bearer)
 
 
 def _exceptions(changed: Changed, people: Sequence[Person]) -> Result:

@@ -1,4 +1,4 @@
-"""Acme Mail goes through the conformance kit, against a fake that keeps lists as Acme does."""
+"""Acme Mail is held to its promises, against a fake that keeps lists as the vendor does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FakeAcme(HttpVendor):
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/account":
-            return httpx.Response(200, json={"id": "7", "name": "Acme shop"})
+            return httpx.Response(200, json={"id": "7", "name": "The shop"})
         if request.method == "PUT":
             name = request.url.path.removeprefix("/lists/")
             self.lists.setdefault(name.encode().hex(), set())

@@ -7,6 +7,7 @@ import strawberry
 from hub.api.mutations.alerts import AlertMutations
 from hub.api.mutations.consent import ConsentMutations
 from hub.api.mutations.destinations import DestinationMutations
+from hub.api.mutations.profiles import ProfileMutations
 from hub.api.mutations.runs import RunMutations
 from hub.api.mutations.segments import SegmentMutations
 from hub.api.mutations.syncs import SyncMutations
@@ -20,6 +21,7 @@ class Mutation(
     DestinationMutations,
     SyncMutations,
     RunMutations,
+    ProfileMutations,
     AlertMutations,
     WriteKeyMutations,
 ):

@@ -29,9 +29,13 @@ class DestinationMutations:
     @strawberry.mutation(description="Changes a destination's name or configuration.")
     @answering(DestinationPayload)
     async def destination_update(self, info: Info, key: Key, input: DestinationChanges) -> DestinationPayload:
-        return _payload(await destinations.update(info.context.hub, key, **changes(input)))
+        changed = changes(input, feedback_purposes=[])
+        return _payload(await destinations.update(info.context.hub, key, **changed))
 
-    @strawberry.mutation(description="Proves that the credentials work, without changing anything at the vendor.")
+    @strawberry.mutation(
+        description="Proves that the credentials work, without changing anything at the vendor; see `warnings` of the "
+        "destination for what must be looked after."
+    )
     @answering(DestinationPayload)
     async def destination_check(self, info: Info, key: Key) -> DestinationPayload:
         return _payload(await destinations.check(info.context.hub, key))

@@ -22,16 +22,6 @@ SyncKey = Annotated[str, strawberry.argument(description="The key of the sync.")
 Released = Annotated[str | None, strawberry.argument(description="The person's external id; everyone if left out.")]
 Empty = Annotated[bool | None, strawberry.argument(description="Remove everyone who is delivered first.")]
 Leave = Annotated[bool | None, strawberry.argument(description="Leave everyone who is delivered where they are.")]
-# What null in an update means: the value a new sync would have.
-AT_FIRST = {
-    "mode": records.SyncMode.MIRROR,
-    "schedule": "manual",
-    "fields": {},
-    "max_removal_share": 0.3,
-    "max_growth": 10.0,
-    "rollout_share": 1.0,
-    "alerts": None,
-}
 
 
 @strawberry.type
@@ -44,7 +34,8 @@ class SyncMutations:
     @strawberry.mutation(description="Changes a sync; the next run carries it out.")
     @answering(SyncPayload)
     async def sync_update(self, info: Info, key: Key, input: SyncChanges) -> SyncPayload:
-        return _payload(await syncs.update(info.context.hub, key, **_plain(changes(input, **AT_FIRST))))
+        # Null means what a new sync would have.
+        return _payload(await syncs.update(info.context.hub, key, **_plain(changes(input, **syncs.AT_FIRST))))
 
     @strawberry.mutation(description="Rests a sync: it does not run by itself; withdrawals are still carried out.")
     @answering(SyncPayload)

@@ -8,10 +8,12 @@ import strawberry
 
 from hub.api.context import Info
 from hub.api.types.connection import Connection, Window, page
+from hub.api.types.erasure import Erasure
 from hub.api.types.profile import Profile
 from hub.api.words import UNSET, After, First
 from hub.core.identifiers import KINDS, normalise
 from hub.errors import ErrorCode, nearest, refuse
+from hub.services import erasures
 from hub.warehouse import views
 
 
@@ -25,6 +27,18 @@ class ProfileQueries:
     ) -> Profile | None:
         person = await info.context.read(views.profile_by_external_id, external_id)
         return Profile.of(person) if person else None
+
+    @strawberry.field(
+        description="The newest erasure of whoever had that external id, also after it is finished; null when none was "
+        "asked for."
+    )
+    async def erasure(
+        self,
+        info: Info,
+        external_id: Annotated[str, strawberry.argument(description="The id under which the person was imported.")],
+    ) -> Erasure | None:
+        found = await erasures.erasure_of(info.context.hub, external_id)
+        return Erasure.of(found) if found else None
 
     @strawberry.field(description="The people behind an identifier, e.g. kind `email`, oldest first; at most 100.")
     async def profiles_by_identifier(

@@ -21,6 +21,7 @@ from hub.core.scopes import Scope
 from hub.warehouse import rejected, views
 
 if TYPE_CHECKING:
+    from hub.api.types.destination import Destination
     from hub.api.types.sync import Sync
 
 
@@ -129,7 +130,17 @@ class Run(Node):
             failure=UserError.of(record.failure) if record.failure else None,
         )
 
-    @strawberry.field(description="The sync it belongs to; null once that is deleted.")
+    @strawberry.field(description="Where a run of scope ERASE erases; null for every other, and once that is deleted.")
+    async def destination(
+        self, info: Info
+    ) -> Annotated[Destination, strawberry.lazy("hub.api.types.destination")] | None:
+        from hub.api.types.destination import Destination
+
+        number = self.record.destination_id
+        record = await info.context.loaders.destinations.load(number) if number else None
+        return Destination.of(record) if record else None
+
+    @strawberry.field(description="The sync it belongs to; null once that is deleted, and where it erases.")
     async def sync(self, info: Info) -> Annotated[Sync, strawberry.lazy("hub.api.types.sync")] | None:
         from hub.api.types.sync import Sync
 

@@ -54,6 +54,10 @@ class Sync(Node):
         "A run that would make an audience of 100 people or more over so many times as large waits for approval."
     )
     rollout_share: float = says("The share of the members that is sent, stable by person; the rest is HELD_OUT.")
+    signals: JSON = says(
+        "From the vendor's consent signal to the purpose that it speaks of; one that is not named here speaks of the "
+        "sync's own purposes."
+    )
     alerts: SyncAlerts = says("From when on something about it is bad, and the alert channels are told.")
     version: int = says("Rises with every change.")
     paused: bool = says("Whether it rests; withdrawals are still carried out.")
@@ -71,6 +75,7 @@ class Sync(Node):
             max_removal_share=record.max_removal_share,
             max_growth=record.max_growth,
             rollout_share=record.rollout_share,
+            signals=dict(record.signals),
             alerts=SyncAlerts.of(record.alerts),
             version=record.version,
             paused=record.paused,

@@ -33,6 +33,7 @@ class Allowance:
     def told(self, headers: Mapping[str, str], moment: Moment) -> Allowance:
         left = plain_number(headers.get(self.limit.header.lower(), ""))
         seconds = until_reset(headers.get(self.limit.reset.lower(), ""), moment.wall)
+        seconds = self.limit.resets_in_s if seconds is None else seconds
         if left is None or seconds is None:
             return self
         until = moment.passed + min(seconds, LONGEST_WAIT_S)

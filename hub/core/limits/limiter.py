@@ -47,10 +47,11 @@ def seen(state: State, now: float) -> State:
     return replace(state, meters=meters, at=moment.wall, passed=moment.passed)
 
 
-def decide(state: State, now: float) -> float:
-    """Seconds until the next request may go out; 0 if at once. `now` is seconds since 1970, here and below."""
+def decide(state: State, now: float, *, urgent: bool = False) -> float:
+    """Seconds until the next request may go out; 0 if at once. `now` is seconds since 1970, here and below. What is
+    `urgent` does not wait for another day: where the vendor keeps to its budget, it says so itself."""
     moment = _moment(state, now)
-    waits = (meter.wait(moment) for meter in state.meters)
+    waits = (meter.wait(moment) for meter in state.meters if not (urgent and isinstance(meter, Day)))
     return max(0.0, state.paused_until - moment.passed, *waits)
 
 

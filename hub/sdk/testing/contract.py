@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import ast
-import copy
 import inspect
 import sys
 from abc import ABC, abstractmethod
@@ -17,6 +16,8 @@ from pydantic import BaseModel, ValidationError
 
 from hub.sdk.config import URL_MARK, secret_fields
 from hub.sdk.contract import KEYS, Batch, Capabilities, Connector, FieldValue, OutcomeKind, Person
+from hub.sdk.errors import RefusedError
+from hub.sdk.testing.feedback import FeedbackContract
 from hub.sdk.testing.jobs import JobsContract
 from hub.sdk.testing.reading import ReadingContract
 from hub.sdk.testing.stage import DONE, Stage, secrets_in, staged
@@ -37,7 +38,7 @@ OF_CAPABILITY = {
 
 
 @pytest.mark.asyncio
-class ConnectorContract(ReadingContract, JobsContract, ABC):
+class ConnectorContract(ReadingContract, JobsContract, FeedbackContract, ABC):
     """Set `connector` and `config`, write `make_vendor`. `fields` are mapped traits to send along, under the vendor's
     names. Where the vendor refuses nobody, set `refuses_people = False`."""
 
@@ -151,7 +152,11 @@ class ConnectorContract(ReadingContract, JobsContract, ABC):
             if self.refuses_people:
                 self._someone_refused(stage)
             for batch in stage.batches(people, ()):
-                result = await stage.connector.apply(audience, batch)
+                try:
+                    result = await stage.connector.apply(audience, batch)
+                except RefusedError as error:
+                    assert error.divisible, "one row spoils the batch of everybody"
+                    continue
                 assert set(result.outcomes) <= {person.key for person in batch.add}
                 assert result.rest in {OutcomeKind.ACCEPTED, OutcomeKind.UNKNOWN}
 
@@ -159,9 +164,9 @@ class ConnectorContract(ReadingContract, JobsContract, ABC):
         async with self.staged() as stage:
             audience = await stage.connector.ensure_audience(self.audience)
             for batch in (*stage.batches(stage.people("ann", "bob"), ()), *stage.batches((), stage.people("ann"))):
-                before = copy.deepcopy(batch)
+                before = _told(batch)
                 await stage.connector.apply(audience, batch)
-                assert batch == before
+                assert _told(batch) == before
 
     async def test_an_empty_batch_is_no_fault(self) -> None:
         async with self.staged() as stage:
@@ -197,8 +202,10 @@ class ConnectorContract(ReadingContract, JobsContract, ABC):
         async with self.staged() as stage:
             audience = await stage.connector.ensure_audience(self.audience)
             await stage.send(audience, add=stage.people("ann", "bob"))
+            # Named once: whoever the stage names is known to the vendor again.
+            gone = stage.people("ann", bare=True)
             for _ in range(2):
-                result = await stage.connector.erase(stage.people("ann", bare=True))
+                result = await stage.connector.erase(gone)
                 assert {outcome.kind for outcome in result.outcomes.values()} <= DONE and result.rest in DONE
             assert stage.vendor.members(audience) == {stage.person("bob").key}
 
@@ -218,7 +225,7 @@ class ConnectorContract(ReadingContract, JobsContract, ABC):
     async def test_addresses_are_typed_as_urls(self) -> None:
         for path, field in _fields(self.connector.Config):
             name = path.rpartition(".")[2].lower()
-            if any(word in name.split("_") for word in SOUNDS_LIKE_URL):
+            if any(word in name.split("_") for word in SOUNDS_LIKE_URL) and "SecretStr" not in str(field.annotation):
                 marked = URL_MARK in field.metadata or repr(URL_MARK) in str(field.annotation)
                 assert marked, f"{path} sounds like an address: type it Url, so that the egress policy is asked"
 
@@ -257,6 +264,12 @@ class ConnectorContract(ReadingContract, JobsContract, ABC):
     def _skip_where_nobody_is_refused(self) -> None:
         if not self.refuses_people:
             pytest.skip("this vendor refuses nobody")
+
+
+def _told(batch: Batch) -> list[tuple[Any, ...]]:
+    """All that a batch says, apart from it."""
+    people = (*batch.add, *batch.remove)
+    return [(len(batch.add), one.id, one.key, str(dict(one.fields)), str(dict(one.signals))) for one in people]
 
 
 def _fields(config: type[BaseModel], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import traceback
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +17,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 
 from hub.sdk.contract import Audience, Batch, Connector, FieldValue, Outcome, OutcomeKind, Person, Result
 from hub.sdk.egress import EgressPolicy
+from hub.sdk.errors import RefusedError
 from hub.sdk.http import Http
 from hub.sdk.testing.vendor import HttpVendor, Vendor
 from hub.sdk.testing.wire import Wire
@@ -33,13 +35,24 @@ class Stage:
     fields: Mapping[str, FieldValue]
     runs: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
+    def restart(self) -> None:
+        """Another process speaks for the destination from now on, which remembers nothing of before."""
+        before = self.connector
+        self.connector = type(before)(before.config, before.http, before.workspace)
+
     def person(self, name: str, *, bare: bool = False) -> Person:
-        """Someone of that name whom the vendor has known for long; `bare` as in a remove, without fields."""
-        kind = self.connector.limits().key
+        """Someone of that name whom the vendor has known for long; `bare` as in a remove, without fields. Where the
+        vendor takes several kinds of identifiers, by the first; hashed where it is to be spelled as the vendor says."""
+        able = self.connector.limits()
+        kind = able.identifiers[0] if able.identifiers else able.key
         key = key_of(kind, name)
+        if able.identifiers:
+            key = f"{kind}:{hashlib.sha256(key.encode()).hexdigest() if kind in able.spellings else key}"
         if key not in self.vendor.subscriptions:
             self.vendor.know(key)
-        return Person(key if kind == "external_id" else f"kit-id-{name}", key, {} if bare else dict(self.fields))
+        own = key if kind == "external_id" else f"kit-id-{name}"
+        signals = {} if bare else dict.fromkeys(able.signals, True)
+        return Person(own, key, {} if bare else dict(self.fields), signals)
 
     def people(self, *names: str, bare: bool = False) -> list[Person]:
         return [self.person(name, bare=bare) for name in names]
@@ -52,8 +65,20 @@ class Stage:
         await self.connector.begin(audience, run, snapshot=False)
         outcomes: dict[str, Outcome] = {}
         for batch in self.batches(add, remove, run):
-            outcomes |= await self.apply(audience, batch)
+            outcomes |= await self.halving(audience, batch)
         await self.connector.finish(audience, run)
+        return outcomes
+
+    async def halving(self, audience: Audience, batch: Batch) -> dict[str, Outcome]:
+        """A batch and, where one row spoils it, its halves, until that row stands alone."""
+        try:
+            return await self.apply(audience, batch)
+        except RefusedError as error:
+            if not error.divisible or len(batch) == 1:
+                return {one.key: Outcome(OutcomeKind.REJECTED, error.reason) for one in (*batch.add, *batch.remove)}
+        outcomes: dict[str, Outcome] = {}
+        for half in _halves(batch):
+            outcomes |= await self.halving(audience, half)
         return outcomes
 
     async def apply(self, audience: Audience, batch: Batch) -> dict[str, Outcome]:
@@ -120,9 +145,17 @@ async def staged(
     with TemporaryDirectory() as folder, respx.mock(assert_all_called=False) as mock:
         mock.route().mock(side_effect=wire.answer)
         vendor.folder = Path(folder)
-        async with Http(EgressPolicy()) as http:
+        async with Http(EgressPolicy(vendor.listens)) as http:
             settings = connector.Config.model_validate(dict(config))
             yield Stage(connector(settings, http, Workspace(Path(folder))), vendor, wire, fields)
+
+
+def _halves(batch: Batch) -> Iterator[Batch]:
+    everyone = [(person, True) for person in batch.add] + [(person, False) for person in batch.remove]
+    middle = len(everyone) // 2
+    for half in (everyone[:middle], everyone[middle:]):
+        add, remove = ([person for person, added in half if added is wanted] for wanted in (True, False))
+        yield replace(batch, add=add, remove=remove)
 
 
 def gist_of(result: Result) -> tuple[OutcomeKind, dict[str, OutcomeKind]]:

@@ -169,6 +169,15 @@ def test_some_of_the_allowance_can_be_left_to_others() -> None:
     assert one.send() == pytest.approx(5, abs=1)
 
 
+def test_a_vendor_that_says_what_remains_but_not_until_when_counts_anew_after_the_declared_time() -> None:
+    one = sender(Remaining(resets_in_s=10))
+    one.hear(x_ratelimit_remaining="1")
+    assert one.send() == 0
+    assert one.send() == pytest.approx(10, abs=1)
+    one.hear(x_ratelimit_remaining="0", x_ratelimit_reset="3")
+    assert one.send() == pytest.approx(3, abs=1)
+
+
 @pytest.mark.parametrize(
     "left, reset", [("", "5"), ("0", ""), ("-1", "5"), ("none", "5"), ("0", "soon"), ("0", "1000000001")]
 )
