@@ -3,6 +3,7 @@ the other side has said more than it was asked."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Iterable
 from typing import Any
@@ -129,7 +130,12 @@ class _Metered(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> httpcore.AsyncNetworkStream:
-        return _Metered(await self._stream.start_tls(ssl_context, server_hostname, timeout), self._most)
+        try:
+            return _Metered(await self._stream.start_tls(ssl_context, server_hostname, timeout), self._most)
+        except asyncio.CancelledError:
+            # httpcore hangs up when a handshake fails, but not when it is called off.
+            await self.aclose()
+            raise
 
     def get_extra_info(self, info: str) -> Any:
         # Asked of every idle connection before each request; anyio would look up the socket's addresses each time.

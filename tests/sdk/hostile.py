@@ -35,6 +35,10 @@ class Line:
         """Whatever comes first."""
         return await self._reader.read(1 << 16)
 
+    async def rest(self) -> bytes:
+        """Whatever else comes, until the other side hangs up."""
+        return await self._reader.read()
+
     async def request(self) -> bytes:
         """A whole request, head and body."""
         head = await self.head()
@@ -71,6 +75,9 @@ class Line:
         linger = struct.pack("ii", 1, 0)
         self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self._writer.transport.abort()
+
+    def close(self) -> None:
+        self._writer.close()
 
     def half_close(self) -> None:
         self._writer.write_eof()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ssl
+import struct
 import warnings
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ import trustme
 from hub.sdk.egress import EgressPolicy
 from hub.sdk.errors import TransientError
 from hub.sdk.http import Bounds, Http
+from tests.clockwork import let_pass
 from tests.sdk.hostile import Line, Script, Vendor, hostile, says
 
 NAME = "vendor.example"
@@ -92,28 +94,37 @@ async def test_without_our_authority_the_usual_ones_do_not_vouch_for_it() -> Non
 
 async def plainly(line: Line) -> None:
     await line.say(says(b"{}"))
-    await line.silence()
 
 
 async def demanding_plain_text(line: Line) -> None:
     await line.say(b"HTTP/1.1 400 The plain HTTP request was sent to HTTPS port\r\n\r\n")
-    await line.silence()
 
 
 async def alerting(line: Line) -> None:
     await line.say(b"\x15\x03\x01\x00\x02\x02\x28")
-    await line.silence()
 
 
 async def resetting(line: Line) -> None:
     line.reset()
 
 
-async def closing(line: Line) -> None: ...
+async def closing(line: Line) -> None:
+    line.close()
 
 
 async def hanging(line: Line) -> None:
-    await line.silence()
+    let_pass(Bounds().connect_s)
+
+
+def is_tls(said: bytes) -> bool:
+    """Whether all of it is records of TLS, of which the first begins a handshake."""
+    first = said[:1]
+    while said:
+        kind, version, length = struct.unpack_from("!BBxH", said)
+        if kind not in {20, 21, 22, 23} or version != 3:
+            return False
+        said = said[5 + length :]
+    return first == b"\x16"
 
 
 @pytest.mark.parametrize("script", [plainly, demanding_plain_text, alerting, resetting, closing, hanging])
@@ -121,14 +132,27 @@ async def test_whoever_does_not_speak_tls_is_told_nothing_in_plain_text(script: 
     heard: list[bytes] = []
 
     async def listening(line: Line) -> None:
-        heard.append(await line.piece())
+        began = await line.piece()
         await script(line)
+        heard.append(began + await line.rest())
 
     async with hostile(listening, listening) as vendor:
-        fault = await fault_of(vendor, total_s=0.4, connect_s=0.2)
-    assert fault.sent is False
-    assert len(heard) == 2 and all(piece.startswith(b"\x16\x03") and b"secret" not in piece for piece in heard)
-    assert all(b"HTTP" not in piece for piece in heard)
+        fault = await fault_of(vendor)
+    assert fault.sent is False and vendor.lines == 2
+    assert len(heard) == 2 and all(is_tls(said) for said in heard)
+
+
+async def test_a_handshake_that_takes_all_the_time_there_is_is_hung_up_on() -> None:
+    """httpcore closes a line when connecting has taken too long, but not when it is called off."""
+
+    async def dawdling(line: Line) -> None:
+        await line.piece()
+        let_pass(Bounds().total_s)
+        await line.silence()
+
+    async with hostile(dawdling, dawdling) as vendor:
+        fault = await fault_of(vendor, connect_s=2 * Bounds().total_s)
+    assert fault.sent is False and vendor.lines == 2
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
