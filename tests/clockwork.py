@@ -11,3 +11,9 @@ def let_pass(seconds: float) -> None:
     loop = asyncio.get_running_loop()
     before = loop.time
     loop.time = lambda: before() + seconds  # type: ignore[method-assign]
+
+
+async def pass_by(seconds: float) -> None:
+    """Let it pass, and whoever has waited for it have their turn."""
+    let_pass(seconds)
+    await asyncio.sleep(0)

@@ -52,10 +52,10 @@ async def undone(connector: Connector[Any], batch: Batch) -> bool:
     return not DONE & {*kinds} and all(kind.value in {"unknown", "retry"} for kind in kinds)
 
 
-async def all_undone(kit: type[HttpConnectorContract], script: Script, **bounds: float) -> bool:
+async def all_undone(kit: type[HttpConnectorContract], script: Script) -> bool:
     adding, removing = batches(kit)
     async with hostile(script, script) as vendor:
-        async with client_of(vendor, **bounds) as http:
+        async with client_of(vendor) as http:
             connector = facing(vendor, http, kit)
             ends = [await undone(connector, adding), await undone(connector, removing)]
         await vendor.left_alone()
@@ -71,7 +71,7 @@ async def test_nobody_is_done_by_an_answer_that_is_none(kit: type[HttpConnectorC
 @pytest.mark.parametrize("kit", KITS, ids=lambda kit: kit.__name__)
 async def test_nobody_is_done_by_a_vendor_who_dawdles(kit: type[HttpConnectorContract]) -> None:
     for name in ("no answer", "headers line by line", "the end of the body missing"):
-        assert await all_undone(kit, SILENCES[name], total_s=0.1), name
+        assert await all_undone(kit, SILENCES[name]), name
 
 
 @pytest.mark.parametrize("kit", KITS, ids=lambda kit: kit.__name__)

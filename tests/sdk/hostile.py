@@ -14,9 +14,12 @@ from contextlib import asynccontextmanager, suppress
 
 from hub.sdk.egress import EgressPolicy
 from hub.sdk.http import Bounds, Http
+from tests.clockwork import let_pass, pass_by
 
-PATIENCE_S = 10.0
-DEAF_S = 0.6
+PATIENCE_S = 60.0
+# Longer than any client waits, and less than it waits, of a time that passes by itself: see tests.clockwork.
+LONG_S, PAUSE_S = 3600.0, 1.0
+DEAF_S = 0.05
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
@@ -51,24 +54,38 @@ class Line:
             self.said += len(piece)
             await self._writer.drain()
 
-    async def keep_saying(self, piece: bytes, *, pause: float | None = 0.02) -> None:
-        """Until the other side hangs up."""
-        while True:
+    async def keep_saying(self, piece: bytes, *, pause: float | None = PAUSE_S) -> None:
+        """Until the other side hangs up; with pauses, for a long while at most."""
+        gone_by = 0.0
+        while gone_by < LONG_S:
             await self.say(piece)
             if pause is not None:
-                await asyncio.sleep(pause)
+                await pass_by(pause)
+                gone_by += pause
 
     async def silence(self) -> None:
         """Until the other side hangs up."""
         while await self._reader.read(1 << 16):
             pass
 
+    async def long_silence(self) -> None:
+        """For longer than the other side waits."""
+        let_pass(LONG_S)
+        await self._silence_for_now()
+
+    async def _silence_for_now(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                await self.silence()
+
     async def stop_listening(self) -> None:
-        """Read nothing for a while, so that what the other side writes is stuck."""
+        """Read nothing but how it begins for a long while, so that what the other side writes is stuck."""
+        await self._reader.read(1)
         self._writer.transport.pause_reading()  # type: ignore[attr-defined]
+        let_pass(LONG_S)
         await asyncio.sleep(DEAF_S)
         self._writer.transport.resume_reading()  # type: ignore[attr-defined]
-        await self.silence()
+        await self._silence_for_now()
 
     def reset(self) -> None:
         """Break the connection with an RST."""
@@ -160,7 +177,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 
 def heard(*pieces: bytes, then: str = "close") -> Script:
-    """Hear the whole request, say these pieces, and close, reset, half-close or fall silent."""
+    """Hear the whole request, say these pieces, and close, reset, half-close, fall silent, or stay so for long."""
 
     async def script(line: Line) -> None:
         await line.request()
@@ -172,11 +189,13 @@ def heard(*pieces: bytes, then: str = "close") -> Script:
             await line.silence()
         elif then == "silence":
             await line.silence()
+        elif then == "long silence":
+            await line.long_silence()
 
     return script
 
 
-def dripping(start: bytes, drop: bytes, *, pause: float | None = 0.02) -> Script:
+def dripping(start: bytes, drop: bytes, *, pause: float | None = PAUSE_S) -> Script:
     async def script(line: Line) -> None:
         await line.request()
         await line.say(start)
@@ -231,7 +250,7 @@ BREAKS: dict[str, Script] = {
 }
 
 SILENCES: dict[str, Script] = {
-    "no answer": heard(then="silence"),
+    "no answer": heard(then="long silence"),
     "no ear for the request": hear_nothing,
     "the head byte by byte": dripping(b"", b"H"),
     "headers line by line": dripping(OK, b"x: y\r\n"),
@@ -240,7 +259,7 @@ SILENCES: dict[str, Script] = {
     "chunks byte by byte": dripping(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
     "trailers line by line": dripping(OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"x: y\r\n"),
     "wait a little, over and over": dripping(b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
-    "the end of the body missing": heard(OK + b"Content-Length: 3\r\n\r\n{}", then="silence"),
+    "the end of the body missing": heard(OK + b"Content-Length: 3\r\n\r\n{}", then="long silence"),
 }
 
 NONSENSE: dict[str, Script] = {

@@ -12,7 +12,7 @@ from tests.sdk.hostile import FLOODS, client_of, hostile
 
 async def swallow(name: str) -> dict[str, object]:
     """What the flood ended in, and how many bytes were poured until then."""
-    async with hostile(FLOODS[name]) as vendor, client_of(vendor) as http:
+    async with hostile(FLOODS[name]) as vendor, client_of(vendor, total_s=300.0) as http:
         error = None
         try:
             await http.request("POST", f"http://{vendor.at}/", json={})
