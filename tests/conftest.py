@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests import moulds
 from tests.postgres_server import postgres_url
 from tests.searching import LONGER
 
 # What a test says itself through `tests.searching` goes before this.
-settings.register_profile("hub", max_examples=40 * LONGER, deadline=None)
+settings.register_profile("hub", max_examples=40 * LONGER, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hub")
 
 DIALECT = os.environ.get("HUB_TEST_DATABASE", "sqlite")

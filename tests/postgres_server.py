@@ -8,9 +8,10 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import SystemRandom
 
 LOCAL = "postgresql://postgres@127.0.0.1:5432/postgres"
 
@@ -32,7 +33,7 @@ def answers(url: str) -> bool:
     import psycopg
 
     try:
-        psycopg.connect(url, connect_timeout=3).close()
+        psycopg.connect(url, connect_timeout=30).close()
     except psycopg.OperationalError:
         return False
     return True
@@ -71,7 +72,7 @@ class Cluster:
         self._control("-m", mode, "stop")
 
     def _control(self, *words: str | Path) -> None:
-        as_server_user([self.binaries / "pg_ctl", "-D", self.folder / "data", "-w", *words], self.folder)
+        as_server_user([self.binaries / "pg_ctl", "-D", self.folder / "data", "-w", "-t", "300", *words], self.folder)
 
 
 @contextmanager
@@ -99,6 +100,9 @@ def as_server_user(command: list[str | Path], folder: Path) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that nobody has; nor is it one that the system may give to somebody else before its server listens there."""
+    while True:
+        port = SystemRandom().randrange(15_000, 30_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -25,7 +25,8 @@ COUNTS = "members unchanged added updated rejected withheld pending leavers remo
 RUN = (
     f"id cause status counts {{ {COUNTS} }} withheld {{ reason count }} failure {{ code message }} startedAt finishedAt"
 )
-PATIENCE_S = 20.0
+# Enough for whatever must come to pass, however busy the machine is.
+PATIENCE_S = 60.0
 
 
 def environment(data: Path, **more: str) -> dict[str, str]:
@@ -41,7 +42,7 @@ def command(data: Path, *words: str, stdin: str | None = None, **more: str) -> s
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=3 * PATIENCE_S,
         check=False,
     )
 
@@ -56,7 +57,7 @@ class Hub:
 
     def __post_init__(self) -> None:
         self.client = httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30, trust_env=False
+            base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=2 * PATIENCE_S, trust_env=False
         )
 
     def post(self, query: str, **variables: Any) -> httpx.Response:
@@ -182,13 +183,13 @@ def serving(data: Path, **more: str) -> Iterator[Hub]:
             stderr=output,
         )
     try:
-        hub = Hub(data, until(lambda: _address(data, process, log), 30), process, log)
+        hub = Hub(data, until(lambda: _address(data, process, log), 2 * PATIENCE_S), process, log)
         until(lambda: _ready(hub))
         with contextlib.closing(hub.client):
             yield hub
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_S)
 
 
 def _address(data: Path, process: subprocess.Popen[bytes], log: Path) -> str | None:

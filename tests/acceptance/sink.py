@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +34,8 @@ class Received:
 
 @dataclass
 class Sink:
-    """`rejects` names ids that are refused; `answers` are given first, once each: (status, body, headers)."""
+    """`rejects` names ids that are refused; `answers` are given first, once each: (status, body, headers).
+    While it is not `answering`, whoever asks is kept waiting."""
 
     port: int = 0
     received: list[Received] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Sink:
     rejects: dict[str, str] = field(default_factory=dict)
     answers: deque[tuple[int, bytes, dict[str, str]]] = field(default_factory=deque)
     forged: list[str] = field(default_factory=list)
-    wait_s: float = 0.0
+    answering: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -61,7 +61,7 @@ class Sink:
         return [one for one in self.received if one.change["audience"] == audience]
 
     def take(self, headers: dict[str, str], body: bytes) -> tuple[int, bytes, dict[str, str]]:
-        time.sleep(self.wait_s)
+        self.answering.wait()
         with self.lock:
             try:
                 Webhook(SECRET).verify(body, headers)
@@ -85,6 +85,7 @@ class Sink:
 @contextmanager
 def listening() -> Iterator[Sink]:
     sink = Sink()
+    sink.answering.set()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

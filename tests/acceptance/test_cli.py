@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.acceptance.process import COMMAND, TOKEN, Hub, command, environment, serving, until
+from tests.acceptance.process import COMMAND, PATIENCE_S, TOKEN, Hub, command, environment, serving, until
 
 
 @pytest.fixture
@@ -134,14 +134,14 @@ class serving_without_token:
             self.process = subprocess.Popen(
                 [COMMAND, "serve", "--port", "0"], env=environment(self.data), stdout=output, stderr=output
             )
-        said = until(lambda: (text := self.log.read_text()) and "The hub is at" in text and text, 30)
+        said = until(lambda: (text := self.log.read_text()) and "The hub is at" in text and text, 2 * PATIENCE_S)
         url = said.rpartition("The hub is at ")[2].split()[0]
         until(lambda: _answers(url))
         return url, said
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
-        assert self.process.wait(20) == 0
+        assert self.process.wait(PATIENCE_S) == 0
 
 
 def _answers(url: str) -> bool:
@@ -233,7 +233,7 @@ def test_a_hub_that_was_killed_comes_back_with_what_it_answered(tmp_path: Path) 
         hub.grant("mail", "k1")
         hub.create("segment", key="all", rule="everyone")
         os.kill(hub.process.pid, 9)
-        hub.process.wait(10)
+        hub.process.wait(PATIENCE_S)
     with serving(data) as hub:
         assert hub.ask('{ profiles { totalCount } segment(key: "all") { evaluation { size } } }') == {
             "profiles": {"totalCount": 2},

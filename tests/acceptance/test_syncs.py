@@ -341,7 +341,7 @@ def test_deleting_a_sync_asks_what_becomes_of_its_people(hub: Hub, sink: Sink) -
 
 def test_a_run_asked_for_while_one_is_active_queues_one_follow_up(hub: Hub, sink: Sink) -> None:
     stage = Stage(hub, 2)
-    sink.wait_s = 1.0
+    sink.answering.clear()
     try:
         first = hub.start(stage.name)
         until(
@@ -349,7 +349,7 @@ def test_a_run_asked_for_while_one_is_active_queues_one_follow_up(hub: Hub, sink
         )
         second, third = hub.start(stage.name), hub.start(stage.name, "2025-01-01T00:00:00Z")
     finally:
-        sink.wait_s = 0.0
+        sink.answering.set()
     assert second["id"] == third["id"] != first["id"]
     assert hub.ended(first["id"])["status"] == "SUCCEEDED"
     assert hub.ended(third["id"])["status"] == "SUCCEEDED"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
 import pytest
 import websockets
 
-from tests.acceptance.process import COUNTS, TOKEN, Hub, until
+from tests.acceptance.process import COUNTS, PATIENCE_S, TOKEN, Hub, until
 from tests.acceptance.sink import SECRET, Sink
 
 
@@ -58,7 +58,7 @@ def test_the_webhooks_wire_format_is_word_for_word(hub: Hub, sink: Sink) -> None
     assert isinstance(sent.change["run"], str)
     assert sent.headers["content-type"].startswith("application/json")
     assert sent.headers["webhook-signature"].startswith("v1,")
-    assert abs(int(sent.headers["webhook-timestamp"]) - time.time()) < 60
+    assert abs(int(sent.headers["webhook-timestamp"]) - time.time()) < 600
     assert "authorization" not in sent.headers
     assert run["status"] == "SUCCEEDED"
 
@@ -143,22 +143,22 @@ def test_a_grant_that_lapses_removes_its_person(hub: Hub, sink: Sink) -> None:
     from datetime import UTC, datetime, timedelta
 
     ids = staged(hub, "lapsing", 2)
-    soon = (datetime.now(UTC) + timedelta(seconds=4)).isoformat()
-    hub.consent(externalId=ids[0], purpose="mail", action="GRANT", expiresAt=soon, effectiveAt="2024-06-01T00:00:00Z")
     hub.run("lapsing")
     assert len(sink.held("lapsing")) == 2
-    until(lambda: sink.held("lapsing") == {ids[1]}, 12)
+    soon = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
+    hub.consent(externalId=ids[0], purpose="mail", action="GRANT", expiresAt=soon, effectiveAt="2024-06-01T00:00:00Z")
+    until(lambda: sink.held("lapsing") == {ids[1]})
 
 
 def test_a_withdrawal_while_the_add_is_on_its_way_ends_with_nobody_there(hub: Hub, sink: Sink) -> None:
     ids = staged(hub, "mid-air", 2)
-    sink.wait_s = 1.5
+    sink.answering.clear()
     try:
         run = hub.start("mid-air")
         until(lambda: hub.ask("query($i: ID!) { run(id: $i) { status } }", i=run["id"])["run"]["status"] == "RUNNING")
         withdraw(hub, ids[0])
     finally:
-        sink.wait_s = 0.0
+        sink.answering.set()
     hub.ended(run["id"])
     until(lambda: sink.held("mid-air") == {ids[1]})
 
@@ -192,29 +192,36 @@ SUBSCRIBE = f"subscription($id: ID!) {{ runProgress(id: $id) {{ id status counts
 
 
 async def watch(hub: Hub, run: str, token: str | None = TOKEN) -> list[dict[str, Any]]:
+    return [said async for said in watching(hub, run, token)]
+
+
+async def watching(hub: Hub, run: str, token: str | None = TOKEN) -> AsyncIterator[dict[str, Any]]:
     """What the subscription says until it completes."""
     url = hub.url.replace("http", "ws", 1) + "/graphql"
-    seen = []
-    async with websockets.connect(url, subprotocols=["graphql-transport-ws"], proxy=None) as socket:
+    async with websockets.connect(
+        url, subprotocols=["graphql-transport-ws"], proxy=None, open_timeout=PATIENCE_S
+    ) as socket:
         payload = {"Authorization": f"Bearer {token}"} if token else {}
         await socket.send(json.dumps({"type": "connection_init", "payload": payload}))
         assert json.loads(await socket.recv())["type"] == "connection_ack"
         asked = {"query": SUBSCRIBE, "variables": {"id": run}}
         await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": asked}))
-        while (said := json.loads(await asyncio.wait_for(socket.recv(), 20)))["type"] != "complete":
+        while (said := json.loads(await asyncio.wait_for(socket.recv(), PATIENCE_S)))["type"] != "complete":
             assert said["type"] == "next", said
-            seen.append(said["payload"])
-    return seen
+            yield said["payload"]
 
 
 async def test_a_run_is_watched_until_it_ends(hub: Hub, sink: Sink) -> None:
     staged(hub, "watched", 3)
-    sink.wait_s = 0.6
+    seen = []
+    sink.answering.clear()
     try:
         run = hub.start("watched")
-        seen = await watch(hub, run["id"])
+        async for one in watching(hub, run["id"]):
+            seen.append(one)
+            sink.answering.set()
     finally:
-        sink.wait_s = 0.0
+        sink.answering.set()
     said = [one["data"]["runProgress"] for one in seen]
     assert said[-1]["status"] == "SUCCEEDED"
     assert said[-1]["counts"]["added"] == 3

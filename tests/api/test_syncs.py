@@ -13,6 +13,7 @@ import pytest
 
 from hub.services.worker import Worker
 from tests.services.opened import TestClock
+from tests.services.shop import PATIENCE_S
 from tests.web.served import Served
 
 RUN = """id cause status startedAt finishedAt failure { code message }
@@ -57,7 +58,7 @@ async def working(shop: Served) -> AsyncIterator[Served]:
     task = asyncio.create_task(worker.run())
     yield shop
     worker.stop()
-    await asyncio.wait_for(task, 15)
+    await asyncio.wait_for(task, PATIENCE_S)
 
 
 async def run(web: Served) -> dict[str, Any]:
@@ -68,7 +69,7 @@ async def run(web: Served) -> dict[str, Any]:
 
 
 async def ended(web: Served, run_id: str) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             found = (await web.ask(f"query($id: ID!) {{ run(id: $id) {{ {RUN} }} }}", id=run_id))["run"]
             if found["status"] in ENDED:
@@ -212,7 +213,7 @@ async def test_a_withdrawal_is_carried_out_by_itself(working: Served) -> None:
     )
     query = """{ sync(key: "all-to-shop") { delivered lastRun { cause status } }
         profile(externalId: "p1") { deliveries { state sync { key } } } }"""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while (after := await working.ask(query))["sync"]["delivered"] != 1:
             await asyncio.sleep(0.05)
     assert after["profile"]["deliveries"] == [{"state": "ABSENT", "sync": {"key": "all-to-shop"}}]
@@ -227,7 +228,7 @@ async def test_too_many_removals_wait_until_somebody_approves(working: Served) -
     assert waiting["status"] == "WAITING_APPROVAL"
     approve = "mutation($id: ID!) { runApprove(id: $id) { run { status } errors { code message } } }"
     assert (await working.ask(approve, id=waiting["id"]))["runApprove"]["errors"] == []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while (found := await ended(working, waiting["id"]))["status"] == "WAITING_APPROVAL":
             await asyncio.sleep(0.05)
     assert found["counts"]["removed"] == 1

@@ -18,6 +18,8 @@ from hub.services.retry import RetryPolicy
 from hub.services.worker import Worker
 from tests.services.opened import TestClock, add_person, opened
 
+# Enough for whatever must come to pass, however busy the machine is.
+PATIENCE_S = 60.0
 QUICK = RetryPolicy(attempts=4, first_s=0.01, most_s=0.02, random=Random(1))
 
 
@@ -86,14 +88,14 @@ class Shop:
         return await self.outcome_of(await runs.start(self.hub, self.sync.key, **arguments))
 
     async def outcome_of(self, run: Run) -> Run:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             async for seen in runs.progress(self.hub, run.id):
                 if seen.status.ended or seen.status.value == "WAITING_APPROVAL":
                     return seen
         raise AssertionError("progress ended without an end")
 
 
-async def until(true: Callable[[], bool | Awaitable[bool]], seconds: float = 15.0) -> None:
+async def until(true: Callable[[], bool | Awaitable[bool]], seconds: float = PATIENCE_S) -> None:
     """Wait until it is so; what it is about must come to pass by itself."""
     async with asyncio.timeout(seconds):
         while True:
