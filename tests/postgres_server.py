@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
@@ -37,6 +37,16 @@ def answers(url: str) -> bool:
     except psycopg.OperationalError:
         return False
     return True
+
+
+def somebody_waits(url: str) -> bool:
+    """Whether anybody waits for another's lock in this database."""
+    import psycopg
+
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with closing(psycopg.connect(url)) as looking:
+        [count] = looking.execute(waiting).fetchone() or (0,)
+        return bool(count)
 
 
 def find_binaries() -> Path | None:

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from hub.sdk import Audience
 from hub.sdk.testing import Vendor
 
-READ_S = 10.0
+READ_S = 60.0
 
 
 class Brokers(Vendor):

@@ -113,9 +113,11 @@ class Entries(Vendor):
 
         async def asked() -> Any:
             tls = ssl.create_default_context(cadata=self.server.ca)
-            client = await nats.connect(f"nats://{self.server.at}", user="reader", password=PASSWORD, tls=tls)
+            client = await nats.connect(
+                f"nats://{self.server.at}", user="reader", password=PASSWORD, tls=tls, connect_timeout=60
+            )
             try:
-                return await ask(client.jetstream())
+                return await ask(client.jetstream(timeout=60))
             finally:
                 await client.close()
 

@@ -134,7 +134,7 @@ async def test_where_nobody_answers_nothing_was_sent(monkeypatch: pytest.MonkeyP
 async def test_a_broker_whose_certificate_is_not_trusted_pauses_the_destination(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client, "ASK_S", 2.0)
+    monkeypatch.setattr(client, "ASK_S", 4.0)
     ours, others = trustme.CA(), trustme.CA()
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     ours.issue_cert("127.0.0.1").configure_cert(tls)
@@ -176,7 +176,7 @@ def test_what_a_broker_that_is_gone_may_have_kept_is_unknown(monkeypatch: pytest
     del brokers
     records = [client.Record("ann", b"ann", b"{}"), client.Record("bob", b"bob", None)]
     told = client.kept(config, "audience.vip", records, [])
-    assert told == dict.fromkeys(("ann", "bob"), Outcome(OutcomeKind.UNKNOWN, "the broker answered _MSG_TIMED_OUT"))
+    assert {key: one.kind for key, one in told.items()} == dict.fromkeys(("ann", "bob"), OutcomeKind.UNKNOWN)
 
 
 def test_what_has_no_word_is_unknown() -> None:

@@ -34,6 +34,7 @@ from hub.sdk import (
 from hub.sdk.calls import one_call
 from hub.sdk.testing import ConnectorContract
 from hub.sdk.testing.http_contract import error_of
+from tests.clockwork import let_pass
 from tests.connectors.mqtt_broker import PASSWORD, USER, Answer, Broker, serving
 from tests.connectors.through_the_hub import ThroughTheHub
 
@@ -153,20 +154,23 @@ async def test_what_was_not_answered_is_unknown_and_what_was_not_sent_is_sent_ag
 
 
 async def test_a_broker_that_falls_silent_is_not_waited_for(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "DELIVER_S", 0.2)
     broker.terms = {"receive_max": 2}
-    broker._published = lambda packet, writer: True  # type: ignore[method-assign]
+
+    def silent(packet: PublishPacket, _: asyncio.StreamWriter) -> bool:
+        broker.heard.append(packet)
+        if len(broker.heard) == 2:
+            let_pass(delivery.DELIVER_S)
+        return True
+
+    monkeypatch.setattr(broker, "_published", silent)
     told = (await mqtt(broker).apply(VIP, Batch([ANN, BOB, CEM], run="7"))).outcomes
     kinds = [told[one.key].kind for one in (ANN, BOB, CEM)]
     assert kinds == [OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN, OutcomeKind.RETRY]
 
 
 @pytest.mark.parametrize("said", [b"\x40\x03\x00\x01\xee", b"\x40\x02\x00\x09", b"\xd0\x00", b"\x00" * 100_000])
-async def test_an_answer_that_is_none_is_no_success(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch, said: bytes
-) -> None:
+async def test_an_answer_that_is_none_is_no_success(broker: Broker, said: bytes) -> None:
     """An unknown reason, an answer to nobody's message, one to no ping, and no packets at all."""
-    monkeypatch.setattr(delivery, "DELIVER_S", 5.0)
     broker._published = lambda packet, writer: bool(writer.write(said)) or True  # type: ignore[method-assign]
     told = (await mqtt(broker).apply(VIP, Batch([ANN], run="7"))).outcomes
     assert told["ann"].kind is OutcomeKind.UNKNOWN and "ValueError" in told["ann"].reason

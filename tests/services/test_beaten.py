@@ -25,7 +25,7 @@ from hub.settings import Settings
 from hub.store import migrate
 from hub.warehouse.postgres import WRITER
 from tests import moulds
-from tests.postgres_server import LOCAL
+from tests.postgres_server import LOCAL, somebody_waits
 from tests.services.opened import TestClock
 from tests.services.shop import Shop, until, working
 
@@ -102,11 +102,12 @@ async def test_a_run_that_a_deadlock_stops_goes_on_and_sends_nobody_twice(place:
     async with working(place.hub):
         run = await runs.start(place.hub, place.sync.key)
         await until(lambda: len(place.account.calls) > 10)
-        for _ in range(2):
+        stopped = 0
+        while stopped < 2:
             with in_a_circle(url) as close:
-                # The hub has its turn and waits for the table; whoever has waited for a second finds out.
-                await asyncio.sleep(0.5)
-                await asyncio.to_thread(close)
+                # The hub has its turn and waits for the table.
+                await until(lambda: asyncio.to_thread(somebody_waits, url))
+                stopped += await asyncio.to_thread(close)
         ended = await place.outcome_of(run)
     everybody_once(place, ended)
     assert deadlocks(url) >= 2
@@ -114,10 +115,22 @@ async def test_a_run_that_a_deadlock_stops_goes_on_and_sends_nobody_twice(place:
 
 @contextmanager
 def in_a_circle(url: str) -> Iterator[Any]:
-    """Another who has the log of outcomes, and, asked to, wants the turn of those who write to it."""
+    """Another who has the log of outcomes, and, asked to, wants the turn of those who write to it: and tells whether it
+    was the hub that was stopped. Whoever has waited for a second looks for a circle, once: the hub, as a rule."""
     with closing(connect(url)) as other:
         other.execute("LOCK TABLE warehouse.taken, warehouse.outcomes IN EXCLUSIVE MODE")
-        yield lambda: other.execute(f"SELECT pg_advisory_xact_lock({WRITER}, hashtext('warehouse'))")
+
+        def close() -> bool:
+            from psycopg.errors import DeadlockDetected
+
+            try:
+                other.execute(f"SELECT pg_advisory_xact_lock({WRITER}, hashtext('warehouse'))")
+            except DeadlockDetected:
+                other.rollback()
+                return False
+            return True
+
+        yield close
         other.commit()
 
 

@@ -18,6 +18,7 @@ from hub.errors import StoreError
 from hub.services import runs
 from hub.store import Store
 from hub.store.database import SQLITE
+from tests.postgres_server import somebody_waits
 from tests.services.shop import shop, until, working
 
 PEOPLE, BATCH = 120, 2
@@ -61,18 +62,23 @@ async def test_a_deadlock_is_refused_as_the_stores_fault_and_leaves_nothing_behi
     store: Store, migrated_url: str
 ) -> None:
     inserts = "INSERT INTO purpose (key, name, description) VALUES (%s, 'x', '')"
-    other = await asyncio.to_thread(connect, migrated_url)
+    other, has_one, wants_another = await asyncio.to_thread(connect, migrated_url), asyncio.Event(), asyncio.Event()
+    # Whoever looks for a circle and finds one is the one that is refused: not this one, which never looks.
+    await asyncio.to_thread(other.execute, "SET deadlock_timeout = '1h'")
     await asyncio.to_thread(other.execute, inserts, ("b",))
 
     async def both() -> None:
         async with store.purposes._database.transaction():
             await store.purposes.create(key="a", name="A")
+            has_one.set()
+            await wants_another.wait()
             await store.purposes.create(key="b", name="B")
 
     asked = asyncio.create_task(both())
-    # Whoever has waited for a second finds out, and is the one that is refused.
-    await asyncio.sleep(0.5)
+    await has_one.wait()
     waiting = asyncio.create_task(asyncio.to_thread(other.execute, inserts, ("a",)))
+    await until(lambda: asyncio.to_thread(somebody_waits, migrated_url))
+    wants_another.set()
     with pytest.raises(StoreError, match="40P01"):
         await asked
     await waiting
