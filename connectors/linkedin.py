@@ -25,6 +25,7 @@ from hub.sdk import (
     Outcome,
     OutcomeKind,
     Person,
+    RefreshedTokens,
     RefusedError,
     Response,
     Result,
@@ -33,7 +34,6 @@ from hub.sdk import (
     Url,
     Window,
     by_status,
-    granted,
     hookimpl,
     scrubbed,
 )
@@ -182,12 +182,12 @@ class LinkedIn(Connector[LinkedInConfig]):
 
     @cached_property
     def _tokens(self) -> AccessTokens:
-        return AccessTokens(self._ask)
-
-    async def _ask(self) -> Token:
         if self.config.access_token:
-            return Token(access_token=self.config.access_token)
-        return await granted(self.http, self.config.oauth_url, self.config.grant)
+            return AccessTokens(self._given)
+        return RefreshedTokens(self.http, self.config.oauth_url, self.config.grant)
+
+    async def _given(self) -> Token:
+        return Token.model_validate({"access_token": self.config.access_token})
 
     async def _call(self, method: str, path: str, *, more: dict[str, str] | None = None, **request: Any) -> Response:
         headers = {

@@ -18,13 +18,12 @@ from hub.sdk import (
     Outcome,
     OutcomeKind,
     Person,
+    RefreshedTokens,
     Response,
     Result,
     ServiceAccount,
-    Token,
     Window,
     for_service_account,
-    granted,
     pages,
 )
 
@@ -154,15 +153,11 @@ class Google(Connector[GoogleConfig]):
 
     @cached_property
     def _tokens(self) -> AccessTokens:
-        return AccessTokens(self._ask)
-
-    async def _ask(self) -> Token:
         mine = self.config
         if mine.service_account:
-            return await for_service_account(
-                self.http, ServiceAccount.read(mine.service_account.get_secret_value()), SCOPE
-            )
-        return await granted(self.http, mine.oauth_url, mine.grant)
+            account = ServiceAccount.read(mine.service_account.get_secret_value())
+            return AccessTokens(lambda: for_service_account(self.http, account, SCOPE))
+        return RefreshedTokens(self.http, mine.oauth_url, mine.grant)
 
     async def _call(self, method: str, path: str, **request: Any) -> Response:
         request.setdefault("classify", answers.by_meaning)

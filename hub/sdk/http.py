@@ -26,6 +26,7 @@ from hub.sdk.calls import note_arrival, note_effect
 from hub.sdk.egress import EgressPolicy, Endpoint
 from hub.sdk.errors import RefusedError, TransientError
 from hub.sdk.exchanges import told
+from hub.sdk.keeping import InMemory, Keeper
 from hub.sdk.network import Transport, said_more
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -72,6 +73,7 @@ class Http:
     ) -> None:
         self.policy = policy
         self.bounds = bounds or Bounds()
+        self.keeper: Keeper = InMemory()
         self._observer: Observer | None = None
         self._client = httpx.AsyncClient(
             transport=Transport(policy, self.bounds.connections, self.bounds.wire, tls or trusting_the_usual()),
@@ -87,6 +89,12 @@ class Http:
         watched = copy.copy(self)
         watched._observer = observer
         return watched
+
+    def with_keeper(self, keeper: Keeper) -> Http:
+        """The same client, for whoever has refresh tokens kept there."""
+        own = copy.copy(self)
+        own.keeper = keeper
+        return own
 
     async def __aenter__(self) -> Http:
         return self

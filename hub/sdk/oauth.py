@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,6 +20,9 @@ from hub.sdk.http import Http
 
 EARLY_S = 60.0
 """A token is renewed so long before it lapses, since a request with it takes a while to arrive."""
+
+PARTING_S = 1.5
+"""How long an exchange may still take once nobody waits for it any more."""
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
@@ -107,23 +111,45 @@ class AccessTokens:
 
 class RefreshedTokens(AccessTokens):
     """Tokens for the refresh token in `form`. Where the vendor gives another refresh token with each (rotation), the
-    newest is used as long as the process lives, and the configured one again after a restart, or where the newest is
-    refused: configurations are never written to, so the admin must know for how long the configured one is good."""
+    hub keeps the newest, sealed, for the next process and for other workers, who take turns: so none of them uses one
+    that another has just had replaced. Where the newest is refused the given one is tried, and another one that the
+    admin gives goes before all that was kept."""
 
     def __init__(self, http: Http, url: str, form: Mapping[str, str], auth: tuple[str, str] | None = None) -> None:
-        super().__init__(self._exchanged)
+        super().__init__(lambda: to_its_end(self._exchanged()))
         self._http, self._url, self._form, self._auth = http, url, form, auth
-        self._newest: SecretStr | None = None
 
     async def _exchanged(self) -> Token:
-        rotated = {"refresh_token": self._newest.get_secret_value()} if self._newest else {}
-        try:
-            token = await granted(self._http, self._url, {**self._form, **rotated}, self._auth)
-        except AuthError:
-            self._newest = None
-            raise
-        self._newest = token.refresh_token or self._newest
-        return token
+        given = self._form["refresh_token"]
+        async with self._http.keeper.turn(given) as turn:
+            used, token = await self._granted(given, turn.newest)
+            newest = token.refresh_token.get_secret_value() if token.refresh_token else used
+            if newest != (turn.newest or given):
+                await turn.keep(newest)
+            return token
+
+    async def _granted(self, given: str, newest: str | None) -> tuple[str, Token]:
+        """The refresh token that was taken, and what came of it."""
+        if newest is not None:
+            with suppress(AuthError):
+                return newest, await self._granted_for(newest)
+        return given, await self._granted_for(given)
+
+    async def _granted_for(self, refresh_token: str) -> Token:
+        return await granted(self._http, self._url, {**self._form, "refresh_token": refresh_token}, self._auth)
+
+
+async def to_its_end(exchange: Coroutine[Any, Any, Token]) -> Token:
+    """Whoever is cut off in the middle of an exchange would lose the only refresh token that is still good: so it is
+    given a moment to end, unless the vendor keeps it waiting."""
+    task = asyncio.ensure_future(exchange)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=PARTING_S)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 async def granted(http: Http, url: str, form: Mapping[str, str], auth: tuple[str, str] | None = None) -> Token:

@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from hub.core.limits.memory import Memory
 from hub.core.records import Destination
 from hub.errors import ErrorCode, HubError, Problem
-from hub.plugins import ConnectorClass
 from hub.sdk.contract import Connector
-from hub.sdk.http import Http, Observer
+from hub.sdk.http import Http
 from hub.sdk.workspace import Workspace
 from hub.services.hub import Hub
+from hub.services.kept_tokens import DestinationKeeper
 from hub.services.limiters import Limiter
 
 FILES = "files"
@@ -63,23 +63,22 @@ class Vendors:
         version, connector = self._known.get(destination.id, (0, None))
         if connector is None or version != destination.version:
             secrets = await self._hub.store.destinations.secrets(destination.id)
-            kind, limiter = self._hub.registry.find(destination.connector), self.limiter(destination)
-            connector = self.build(kind, {**destination.config, **secrets}, limiter)
-            limiter.obey(connector.limits())
+            connector = self._build(destination, {**destination.config, **secrets})
+            self.limiter(destination).obey(connector.limits())
             self._known[destination.id] = (destination.version, connector)
         return connector
 
-    def build(
-        self, connector: ConnectorClass, config: Mapping[str, Any], observer: Observer | None = None
-    ) -> Connector[Any]:
-        """A connector for a configuration that is not stored, as for a check. HubError INVALID names each bad field."""
+    def _build(self, destination: Destination, config: Mapping[str, Any]) -> Connector[Any]:
+        connector = self._hub.registry.find(destination.connector)
         try:
             read = connector.Config.model_validate(dict(config))
         except ValidationError as error:
             raise HubError(
                 *(_problem(fault["loc"], fault["msg"]) for fault in error.errors(include_input=False))
             ) from None
-        return connector(read, self._http.watched_by(observer) if observer else self._http, self._workspace)
+        keeper = DestinationKeeper(self._hub, destination)
+        http = self._http.watched_by(self.limiter(destination)).with_keeper(keeper)
+        return connector(read, http, self._workspace)
 
     async def close(self) -> None:
         await self._http.aclose()

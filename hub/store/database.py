@@ -14,6 +14,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -92,6 +93,14 @@ class Database:
     async def fetch(self, sql: str, *values: Any) -> list[Any]:
         """The rows of a query whose parameters are written `$1`, `$2` …"""
         return list((await self.connection.execute_query(self.sql(sql), list(values)))[1])
+
+    async def now(self) -> datetime:
+        """The time by the one clock that all who share the database go by: the server's, or this machine's. Only under
+        `entered`."""
+        if self.dialect == "sqlite":
+            return datetime.now(UTC)
+        found: datetime = (await self.fetch("SELECT clock_timestamp()"))[0][0]
+        return found
 
     def sql(self, text: str) -> str:
         return text.replace("$", "?") if self.dialect == "sqlite" else text

@@ -22,6 +22,7 @@ TABLES: tuple[type[Model], ...] = (
     models.SegmentVersion,
     models.SegmentEvaluation,
     models.Destination,
+    models.KeptToken,
     models.Sync,
     models.Run,
     models.Erasure,

@@ -15,6 +15,7 @@ from hub.store.erasures import Erasures
 from hub.store.health import SyncHealths
 from hub.store.history import History
 from hub.store.imports import Imports
+from hub.store.kept_tokens import KeptTokens
 from hub.store.ledger import Ledger
 from hub.store.outbox import Outbox
 from hub.store.purposes import Purposes
@@ -31,6 +32,7 @@ class Store:
     purposes: Purposes
     segments: Segments
     destinations: Destinations
+    kept_tokens: KeptTokens
     syncs: Syncs
     runs: Runs
     erasures: Erasures
@@ -62,6 +64,7 @@ class Store:
             purposes=Purposes(database),
             segments=Segments(database),
             destinations=Destinations(database, keys),
+            kept_tokens=KeptTokens(database, keys),
             syncs=Syncs(database),
             runs=Runs(database),
             erasures=Erasures(database),

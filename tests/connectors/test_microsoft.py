@@ -251,7 +251,7 @@ async def test_terms_that_are_not_accepted_pause_the_destination_or_are_accepted
         assert vendor.members(audience) == {"email:a1"}
 
 
-async def test_the_newest_refresh_token_is_used_until_the_process_ends() -> None:
+async def test_the_newest_refresh_token_is_used_also_by_the_next_process() -> None:
     async with microsoft() as (stage, vendor, _):
         for number in (2, 3):
             vendor.token = f"ms-access-{number}"
@@ -260,7 +260,7 @@ async def test_the_newest_refresh_token_is_used_until_the_process_ends() -> None
             await stage.connector.check()
         stage.restart()
         await stage.connector.check()
-        assert vendor.exchanged == ["M.R3-refresh-0", "M.R3-refresh-1", "M.R3-refresh-2", "M.R3-refresh-0"]
+        assert vendor.exchanged == ["M.R3-refresh-0", "M.R3-refresh-1", "M.R3-refresh-2", "M.R3-refresh-3"]
 
 
 async def test_the_oldest_list_of_a_name_is_ours_and_one_that_was_not_made_is_no_audience() -> None:

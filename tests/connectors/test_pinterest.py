@@ -286,7 +286,7 @@ async def test_a_request_that_is_refused_is_halved_and_its_words_are_not_repeate
         assert error.value.divisible and "ann@" not in error.value.reason
 
 
-async def test_the_newest_refresh_token_is_used_until_the_process_ends() -> None:
+async def test_the_newest_refresh_token_is_used_also_by_the_next_process() -> None:
     async with pinterest() as (stage, vendor, _):
         vendor.token = "pina-access-2"
         with pytest.raises(AuthError):
@@ -294,7 +294,7 @@ async def test_the_newest_refresh_token_is_used_until_the_process_ends() -> None
         await stage.connector.check()
         stage.restart()
         await stage.connector.check()
-        assert vendor.exchanged == ["pinr.refresh-0", "pinr.refresh-1", "pinr.refresh-0"]
+        assert vendor.exchanged == ["pinr.refresh-0", "pinr.refresh-1", "pinr.refresh-2"]
 
 
 def test_what_pinterest_allows_can_be_configured() -> None:

@@ -16,12 +16,13 @@ from tests.kit.broken import BROKEN as BROKEN_AT_ONCE
 from tests.kit.broken import LooksBeforeItBelieves
 from tests.kit.broken_feedback import BROKEN_FEEDBACK, NumbersPeople, RecognisesNumbers
 from tests.kit.broken_jobs import BROKEN_JOBS
+from tests.kit.broken_tokens import BROKEN_TOKENS
 
 from test_acme_audiences import FakeAcme  # type: ignore[import-not-found]  # isort: skip
 from test_acme_bulk import FakeBulk  # type: ignore[import-not-found]  # isort: skip
 from test_acme_telling import SECRET, TellingAcme  # type: ignore[import-not-found]  # isort: skip
 
-BROKEN = {**BROKEN_AT_ONCE, **BROKEN_JOBS, **BROKEN_FEEDBACK}
+BROKEN = {**BROKEN_AT_ONCE, **BROKEN_JOBS, **BROKEN_FEEDBACK, **BROKEN_TOKENS}
 PROMISES = [name for name, _ in inspect.getmembers(HttpConnectorContract) if name.startswith("test_")]
 
 
@@ -29,11 +30,13 @@ PAGE = 1000
 
 
 class WakefulAcme(FakeAcme):  # type: ignore[misc]
-    """An Acme that subscribes whoever is sent with `wake`, and says who is on a list."""
+    """An Acme that subscribes whoever is sent with `wake`, says who is on a list and takes a refresh token."""
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         if request.method == "GET" and request.url.path.startswith("/lists/"):
             return self._page(request)
+        if request.url.path == "/token":
+            return httpx.Response(200, json={"access_token": "acme-token-1234"})
         response = super().answer(request)
         if request.url.path.endswith("/add"):
             for row in json_body(request)["people"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from urllib.parse import parse_qs
 
 import httpx
@@ -13,7 +14,7 @@ import respx
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from hub.sdk import AccessTokens, AuthError, EgressPolicy, Http, ServiceAccount, Token, TransientError
+from hub.sdk import AccessTokens, AuthError, EgressPolicy, Http, ServiceAccount, Token, TransientError, oauth
 from hub.sdk.calls import one_call
 from hub.sdk.oauth import OAuthConfig, RefreshedTokens, for_service_account, granted
 
@@ -131,14 +132,44 @@ def test_a_configuration_says_what_its_refresh_token_is_exchanged_with() -> None
     assert OAuthConfig.model_validate(given).grant == FORM
 
 
-async def test_a_refresh_token_that_rotates_is_followed_and_given_up_for_the_configured_one_where_it_is_refused() -> (
-    None
-):
+class Strict:
+    """A vendor that voids a refresh token as it gives the next; `newest` is the only one that is good."""
+
+    def __init__(self) -> None:
+        self.newest, self.count, self.used = "r0", 0, list[str]()
+        self.answering = asyncio.Event()
+        self.answering.set()
+        self.asked = asyncio.Event()
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        form = parse_qs(request.content.decode())
+        assert form["client_id"] == ["app"]
+        self.used += form["refresh_token"]
+        self.asked.set()
+        if form["refresh_token"] != [self.newest]:
+            return httpx.Response(400, json={"error": "invalid_grant"})
+        self.count += 1
+        self.newest = f"r{self.count}"
+        await self.answering.wait()
+        return httpx.Response(200, json={"access_token": f"t{self.count}", "refresh_token": self.newest})
+
+
+@contextlib.asynccontextmanager
+async def client(vendor: Strict) -> AsyncIterator[Http]:
+    # A call that is cut off is not counted as one.
+    with respx.mock(assert_all_called=False) as mock:
+        mock.post().mock(side_effect=vendor)
+        async with Http(EgressPolicy()) as http:
+            yield http
+
+
+async def test_a_refresh_token_that_rotates_is_followed_and_given_up_for_the_given_one_where_it_is_refused() -> None:
     answers = [
         {"access_token": "t1", "refresh_token": "r1"},
         {"access_token": "t2"},
         {"error": "invalid_grant"},
-        {"access_token": "t3", "refresh_token": "r2"},
+        {"access_token": "t3"},
+        {"access_token": "t4"},
     ]
     responses = [httpx.Response(400 if "error" in answer else 200, json=answer) for answer in answers]
     with respx.mock() as mock:
@@ -146,16 +177,84 @@ async def test_a_refresh_token_that_rotates_is_followed_and_given_up_for_the_con
         async with Http(EgressPolicy()) as http:
             tokens = RefreshedTokens(http, URL, FORM)
             got = []
-            for _ in range(2):
+            for _ in range(4):
                 got.append(await tokens.bearer())
                 tokens.forget()
+    assert got == ["t1", "t2", "t3", "t4"]
+    sent = [parse_qs(call.request.content.decode()) for call in route.calls]
+    assert [form["refresh_token"] for form in sent] == [["r0"], ["r1"], ["r1"], ["r0"], ["r0"]]
+    assert {form["client_id"][0] for form in sent} == {"app"}
+
+
+async def test_a_wrong_client_secret_costs_no_refresh_token() -> None:
+    answers = [
+        httpx.Response(200, json={"access_token": "t1", "refresh_token": "r1"}),
+        httpx.Response(401, json={"error": "invalid_client"}),
+        httpx.Response(401, json={"error": "invalid_client"}),
+        httpx.Response(200, json={"access_token": "t2"}),
+    ]
+    with respx.mock() as mock:
+        route = mock.post().mock(side_effect=answers)
+        async with Http(EgressPolicy()) as http:
+            tokens = RefreshedTokens(http, URL, FORM)
+            assert await tokens.bearer() == "t1"
+            tokens.forget()
             with pytest.raises(AuthError):
                 await tokens.bearer()
-            got.append(await tokens.bearer())
-    assert got == ["t1", "t2", "t3"]
-    sent = [parse_qs(call.request.content.decode()) for call in route.calls]
-    assert [form["refresh_token"] for form in sent] == [["r0"], ["r1"], ["r1"], ["r0"]]
-    assert {form["client_id"][0] for form in sent} == {"app"}
+            assert await tokens.bearer() == "t2"
+    assert parse_qs(route.calls[-1].request.content.decode())["refresh_token"] == ["r1"]
+
+
+async def test_whoever_asks_next_begins_with_the_newest_refresh_token() -> None:
+    vendor = Strict()
+    async with client(vendor) as http:
+        assert await RefreshedTokens(http, URL, FORM).bearer() == "t1"
+        assert await RefreshedTokens(http, URL, FORM).bearer() == "t2"
+    assert vendor.used == ["r0", "r1"]
+
+
+async def test_another_refresh_token_that_is_given_goes_before_what_was_kept() -> None:
+    vendor = Strict()
+    async with client(vendor) as http:
+        await RefreshedTokens(http, URL, FORM).bearer()
+        vendor.newest = "another"
+        await RefreshedTokens(http, URL, {**FORM, "refresh_token": "another"}).bearer()
+    assert vendor.used == ["r0", "another"]
+
+
+async def test_those_who_exchange_at_once_take_turns_so_that_none_uses_what_another_had_replaced() -> None:
+    vendor = Strict()
+    async with client(vendor) as http:
+        got = await asyncio.gather(*(RefreshedTokens(http, URL, FORM).bearer() for _ in range(5)))
+    assert got == ["t1", "t2", "t3", "t4", "t5"]
+    assert vendor.used == ["r0", "r1", "r2", "r3", "r4"]
+
+
+async def test_who_is_cut_off_while_the_vendor_answers_loses_no_refresh_token() -> None:
+    vendor = Strict()
+    vendor.answering.clear()
+    async with client(vendor) as http:
+        asking = asyncio.create_task(RefreshedTokens(http, URL, FORM).bearer())
+        await vendor.asked.wait()
+        asking.cancel()
+        await asyncio.sleep(0)
+        vendor.answering.set()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert await RefreshedTokens(http, URL, FORM).bearer() == "t2"
+    assert vendor.used == ["r0", "r1"]
+
+
+async def test_a_vendor_that_does_not_answer_holds_up_nobody_who_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oauth, "PARTING_S", 0.01)
+    vendor = Strict()
+    vendor.answering.clear()
+    async with client(vendor) as http:
+        asking = asyncio.create_task(RefreshedTokens(http, URL, FORM).bearer())
+        await vendor.asked.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
 
 
 async def test_a_token_that_the_vendor_refuses_is_not_used_again() -> None:

@@ -17,12 +17,13 @@ from hub.sdk.errors import AuthError, ConnectorError, RefusedError, TransientErr
 from hub.sdk.testing.contract import ConnectorContract
 from hub.sdk.testing.corpus import GARBAGE, resubscribing, truncated
 from hub.sdk.testing.stage import DONE, Stage
+from hub.sdk.testing.tokens import TokensContract
 from hub.sdk.testing.vendor import HttpVendor
 
 Call = Callable[[], Awaitable[object]]
 
 
-class HttpConnectorContract(ConnectorContract):
+class HttpConnectorContract(ConnectorContract, TokensContract):
     """`volatile_headers` may differ between two sendings of one batch, such as a time and a signature, and so may
     `volatile_fields` of a JSON body, however deep.
     `garbage` is what the vendor never answers when all went well: leave out a body that it does mean as success.

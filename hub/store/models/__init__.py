@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from hub.store.models.consent import ConsentEntry, Outbox
 from hub.store.models.courses import Erasure, ErasurePlace, ImportOutcome, Run, RunMoment, RunRequest
-from hub.store.models.definitions import Destination, Purpose, Segment, SegmentEvaluation, SegmentVersion, Sync
+from hub.store.models.definitions import (
+    Destination,
+    KeptToken,
+    Purpose,
+    Segment,
+    SegmentEvaluation,
+    SegmentVersion,
+    Sync,
+)
 from hub.store.models.house import AdminToken, AlertChannel, AlertNotice, SyncHealth, WriteKey
 
 __all__ = [
@@ -20,6 +28,7 @@ __all__ = [
     "Erasure",
     "ErasurePlace",
     "ImportOutcome",
+    "KeptToken",
     "Outbox",
     "Purpose",
     "Run",

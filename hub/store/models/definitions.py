@@ -83,6 +83,20 @@ class Destination(Model):
         table = "destination"
 
 
+# What has come of a destination's refresh token, sealed; `version` is the destination's that it was kept under. Whoever
+# exchanges it just now is the `holder`, until then at the longest.
+class KeptToken(Model):
+    id = fields.BigIntField(primary_key=True)
+    destination = fields.OneToOneField("hub.Destination", related_name="kept_token", on_delete=OnDelete.CASCADE)
+    sealed = fields.TextField(null=True)
+    version = fields.IntField(default=0)
+    holder = fields.CharField(KEY, null=True)
+    held_until = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "kept_token"
+
+
 class Sync(Model):
     id = fields.BigIntField(primary_key=True)
     key = fields.CharField(KEY, unique=True)
