@@ -26,7 +26,7 @@ RUN = (
     f"id cause status counts {{ {COUNTS} }} withheld {{ reason count }} failure {{ code message }} startedAt finishedAt"
 )
 # Enough for whatever must come to pass, however busy the machine is.
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 def environment(data: Path, **more: str) -> dict[str, str]:

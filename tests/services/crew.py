@@ -1,6 +1,7 @@
 """One worker of several, as a process: `python -m tests.services.crew` with where its stores are, as JSON.
 
-It works until it is told to stop (SIGTERM), and takes a lease for two seconds, so that tests need not wait for long.
+It works until it is told to stop (SIGTERM), and takes a lease for two seconds, so that tests need not wait for long,
+unless it is told otherwise.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ LEASE_S = 2.0
 
 
 async def work(told: dict[str, Any]) -> None:
-    folder = Path(told.pop("data"))
+    folder, lease_s = Path(told.pop("data")), told.pop("lease_s", LEASE_S)
     async with open_hub(Settings(data=folder, connectors=frozenset({"sandbox"}), threads=1, **told)) as hub:
-        worker = Worker(hub, QUICK, LEASE_S)
+        worker = Worker(hub, QUICK, lease_s)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
         print("ready", flush=True)
         await worker.run()

@@ -19,7 +19,7 @@ from hub.services.worker import Worker
 from tests.services.opened import TestClock, add_person, opened
 
 # Enough for whatever must come to pass, however busy the machine is.
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 QUICK = RetryPolicy(attempts=4, first_s=0.01, most_s=0.02, random=Random(1))
 
 
@@ -115,9 +115,9 @@ async def shop(folder: Path) -> AsyncIterator[Shop]:
 
 
 @asynccontextmanager
-async def working(hub: Hub, policy: RetryPolicy = QUICK) -> AsyncIterator[Worker]:
+async def working(hub: Hub, policy: RetryPolicy = QUICK, **more: Any) -> AsyncIterator[Worker]:
     """A worker at work."""
-    worker = Worker(hub, policy)
+    worker = Worker(hub, policy, **more)
     task = asyncio.create_task(worker.run())
     try:
         yield worker

@@ -93,12 +93,12 @@ def on_a_failing_disk(folder: Path, store: str, calls: str, nth: int) -> Iterato
         command, env=environment(folder, HUB_ADMIN_TOKEN=TOKEN, HUB_THREADS="1"), stdout=log, stderr=log
     )
     try:
-        until(lambda: tracer.poll() is not None or answers(folder), 30)
+        until(lambda: tracer.poll() is not None or answers(folder), 120)
         yield client_of(folder) if tracer.poll() is None else None
     finally:
         if tracer.poll() is None:
             os.kill(json.loads((folder / "server.json").read_text())["pid"], signal.SIGKILL)
-        tracer.wait(20)
+        tracer.wait(60)
         log.close()
 
 
@@ -111,7 +111,7 @@ def answers(folder: Path) -> bool:
 
 def client_of(folder: Path) -> httpx.Client:
     url = json.loads((folder / "server.json").read_text())["url"]
-    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30, trust_env=False)
+    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=120, trust_env=False)
 
 
 def try_everything(web: httpx.Client, number: int, seen: Watched) -> None:

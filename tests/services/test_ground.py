@@ -75,7 +75,7 @@ async def test_a_store_whose_writer_is_at_work_has_not_failed(hub: Hub) -> None:
     def write_for_long() -> None:
         with hub.engine.write():
             begun.set()
-            over.wait(10)
+            over.wait(60)
 
     writing = asyncio.create_task(asyncio.to_thread(write_for_long))
     await asyncio.to_thread(begun.wait)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from connectors.sandbox import forget, pretend_account
+from connectors.sandbox import Sandbox, forget, pretend_account
 from hub.core.records import Destination, RunStatus
 from hub.sdk import Capabilities, DailyBudget, Gauge, Limit, Response, TransientError, Window
 from hub.services import runs
 from hub.services.limiters import Limiter
 from hub.services.vendors import Vendors
-from tests.services.shop import Shop, shop, until, working
+from tests.services.shop import PATIENCE_S, Shop, shop, until, working
 
 
 class Time:
@@ -30,6 +31,15 @@ class Time:
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
         await asyncio.sleep(0)
+
+
+class Frozen(Time):
+    """A clock that only the test moves on."""
+
+    async def sleep(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            await asyncio.sleep(0.01)
 
 
 def limiter(time: Time, *limits: Limit, concurrency: int = 4) -> Limiter:
@@ -82,7 +92,7 @@ async def test_what_is_urgent_waits_neither_for_tomorrows_budget_nor_behind_thos
     assert await waited(one, time) == 0
     bulk = asyncio.create_task(one.enter(unless=asyncio.Event()))
     await asyncio.sleep(0.01)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         assert await one.enter(unless=asyncio.Event(), urgent=True)
     assert not bulk.done() and not one.enter_at_once() and not one.enter_at_once(urgent=True), "two in ten seconds"
     bulk.cancel()
@@ -200,8 +210,15 @@ async def another_sync(opened: Shop, destination: Destination, audience: str = "
     return key
 
 
-async def test_twenty_destinations_beside_one_that_hangs_are_done_unhindered(open_shop: Shop) -> None:
-    hangs = await another_destination(open_shop, "hangs", latency_ms=60_000)
+async def test_twenty_destinations_beside_one_that_hangs_are_done_unhindered(
+    open_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(one: Sandbox) -> None:
+        await asyncio.sleep(3600 if one.config.account == "hangs" else 0)
+
+    monkeypatch.setattr(Sandbox, "_take_its_time", hang)
+    monkeypatch.setattr("hub.services.worker.DRAIN_S", 0.1)
+    hangs = await another_destination(open_shop, "hangs")
     names = [f"quick{number}" for number in range(20)]
     keys = [await another_sync(open_shop, await another_destination(open_shop, name)) for name in names]
     async with working(open_shop.hub):
@@ -238,13 +255,15 @@ async def test_a_throttled_answer_slows_every_run_of_the_destination_and_no_othe
 
 async def test_consent_is_read_after_the_destinations_wait_not_before(open_shop: Shop) -> None:
     """Law L3, with a limiter in between: who withdraws while a run waits for its turn is not sent."""
-    slow = await another_destination(open_shop, "slow", failures=[{"call": 1, "kind": "throttle", "retry_after": 2.0}])
-    async with working(open_shop.hub):
+    throttle = {"call": 1, "kind": "throttle", "retry_after": 3600.0}
+    slow, time = await another_destination(open_shop, "slow", failures=[throttle]), Frozen()
+    async with working(open_shop.hub, limiter=partial(Limiter, time.clock, time.sleep)):
         await runs.start(open_shop.hub, await another_sync(open_shop, slow, "a"))
         await until(lambda: pretend_account("slow").started == 1)
         second = await runs.start(open_shop.hub, await another_sync(open_shop, slow, "b"))
         await until(lambda: _is_running(open_shop, second.id))
         await open_shop.withdraw("p001")
+        time.now += 3600.0
         await open_shop.outcome_of(second)
     sent = {key for call in pretend_account("slow").calls if call["audience"] == "b" for key in call["add"]}
     assert sent == {"p000", "p002"}
@@ -258,7 +277,7 @@ async def _is_running(opened: Shop, id: int) -> bool:
 async def test_a_wait_of_the_limiters_does_not_keep_the_worker_from_stopping(open_shop: Shop) -> None:
     throttle = {"call": 1, "kind": "throttle", "retry_after": 3600.0}
     slow = await another_destination(open_shop, "slow", failures=[throttle])
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(PATIENCE_S):
         async with working(open_shop.hub):
             await runs.start(open_shop.hub, await another_sync(open_shop, slow, "a"))
             await until(lambda: pretend_account("slow").started == 1)

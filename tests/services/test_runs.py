@@ -11,7 +11,7 @@ import pytest
 from hub.core.records import RunCause, RunStatus, WithheldReason
 from hub.errors import ErrorCode, HubError
 from hub.services import runs
-from tests.services.shop import Shop, shop, working
+from tests.services.shop import PATIENCE_S, Shop, shop, working
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ async def test_the_brake_waits_for_approval_and_then_carries_out_that_plan(open_
             await runs.approve(open_shop.hub, held.id - 1)
         await runs.approve(open_shop.hub, held.id)
         run = await open_shop.outcome_of(held)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not (run := (await open_shop.hub.store.runs.find(held.id))).status.ended:
                 await asyncio.sleep(0.05)
     assert run.status is RunStatus.SUCCEEDED and open_shop.there == {"p003"}

@@ -16,10 +16,11 @@ from hub.services import runs
 from hub.services.hub import open_hub
 from hub.settings import Settings
 from tests.services.opened import control_plane
-from tests.services.shop import Shop, until, working
+from tests.services.shop import PATIENCE_S, Shop, until, working
 
 HUB = Path(sys.executable).with_name("hub")
 PEOPLE, BATCH = 300, 2
+VENDOR = {"batch": BATCH, "concurrency": 3, "state_file": "vendor.jsonl"}
 
 
 async def test_a_worker_told_to_end_in_the_middle_of_a_run_leaves_it_to_the_next_and_nothing_is_sent_twice(
@@ -29,12 +30,14 @@ async def test_a_worker_told_to_end_in_the_middle_of_a_run_leaves_it_to_the_next
         settings = Settings(data=tmp_path, database_url=url, connectors=frozenset({"sandbox"}), threads=1)
         async with open_hub(settings) as hub:
             shop = Shop(hub, hub.clock, "sigterm")  # type: ignore[arg-type]
-            await shop.set_up(PEOPLE, batch=BATCH, concurrency=3, latency_ms=40, state_file="vendor.jsonl")
+            await shop.set_up(PEOPLE, **VENDOR, latency_ms=400)
             run = await runs.start(hub, shop.sync.key)
         with worker(tmp_path, url) as first:
             await until(lambda: len(sent(tmp_path)) > 20)
             ends_tidily(first)
         assert len(sent(tmp_path)) < PEOPLE
+        async with open_hub(settings) as hub:
+            await hub.store.destinations.update(shop.destination.id, config={"account": "sigterm", **VENDOR})
         with worker(tmp_path, url) as second:
             await until(lambda: len(sent(tmp_path)) == PEOPLE)
             ends_tidily(second)
@@ -59,7 +62,7 @@ def worker(folder: Path, url: str) -> Iterator[subprocess.Popen[bytes]]:
 
 def ends_tidily(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(PATIENCE_S) == 0
 
 
 def sent(folder: Path) -> Counter[str]:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from connectors.sandbox import Sandbox
 from hub.core.records import ConsentAction, Run, RunCause, RunStatus
 from hub.core.scopes import Scope
 from hub.services import metrics, runs, segments
 from hub.services.worker import Worker
-from tests.services.shop import Shop, shop, until, working
+from tests.services.shop import PATIENCE_S, Shop, shop, until, working
 
 
 @pytest.fixture
@@ -185,8 +186,12 @@ async def test_after_such_a_repeat_the_vendors_list_is_read_back_where_it_has_on
 
 
 async def test_a_slow_destination_holds_nobody_else_up(open_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(one: Sandbox) -> None:
+        await asyncio.sleep(3600 if one.account is open_shop.account else 0)
+
     monkeypatch.setattr("hub.services.worker.DRAIN_S", 0.1)
-    await open_shop.set_up(3, latency_ms=60_000)
+    monkeypatch.setattr(Sandbox, "_take_its_time", hang)
+    await open_shop.set_up(3)
     store = open_shop.hub.store
     quick = await store.destinations.create(
         key="quick", name="Quick", connector="sandbox", secrets={}, config={"account": f"{open_shop.account_name}-q"}
@@ -206,7 +211,7 @@ async def test_a_worker_with_its_hands_full_takes_the_next_run_up_as_soon_as_one
     open_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hub.services.worker.MOST_RUNS", 1)
-    monkeypatch.setattr("hub.services.worker.POLL_S", 60.0)
+    monkeypatch.setattr("hub.services.worker.POLL_S", 10 * PATIENCE_S)
     await open_shop.set_up(3, latency_ms=100)
     store = open_shop.hub.store
     other = await store.destinations.create(
@@ -218,7 +223,7 @@ async def test_a_worker_with_its_hands_full_takes_the_next_run_up_as_soon_as_one
     )
     async with working(open_shop.hub):
         queued = [await runs.start(open_shop.hub, key) for key in (open_shop.sync.key, "to-other")]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             assert [(await open_shop.outcome_of(run)).status for run in queued] == [RunStatus.SUCCEEDED] * 2
 
 
@@ -254,5 +259,5 @@ async def test_a_worker_stops_at_once_when_it_has_nothing_to_do(open_shop: Shop)
     task = asyncio.create_task(worker.run())
     await asyncio.sleep(0.1)
     worker.stop()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await task
