@@ -35,14 +35,19 @@ def next_place(scope: Scope, audience: str) -> str:
     return f"next {ORDINARY} empty {audience}" if scope is Scope.EMPTY else f"next {ORDINARY}"
 
 
+async def anything_waits(now: datetime) -> bool:
+    """Whether there is a run that nobody works on. Looking for one that may be claimed takes many times as long, and
+    almost always there is none."""
+    return await models.Run.filter(_unleased(now), status__in=WORKABLE).exists()
+
+
 async def claimable(lane: str, owner: str, now: datetime) -> list[models.Run]:
     """The oldest run that this worker may claim in this lane; it and its destination are locked, on PostgreSQL, against
     other workers."""
     under_way = models.Run.filter(place=lane, sync_id__isnull=False).values("sync_id")
     in_line = Q(place__startswith=f"next {lane}") & Q(sync_id__not_in=Subquery(under_way))
-    unleased = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=now)
     may_send = Q(sync__paused=False) | Q(scope__in=IN_SPITE_OF_PAUSE)
-    rows = models.Run.filter(Q(place=lane) | in_line, unleased, may_send, status__in=WORKABLE)
+    rows = models.Run.filter(Q(place=lane) | in_line, _unleased(now), may_send, status__in=WORKABLE)
     open_for = rows.filter(_free("sync__destination_id", owner, now), sync__destination__paused=False)
     found = await _first(open_for, "sync")
     return [run for run in found if await _speaks_alone(run.sync.destination_id, owner, now)]
@@ -50,11 +55,14 @@ async def claimable(lane: str, owner: str, now: datetime) -> list[models.Run]:
 
 async def claimable_erasing(owner: str, now: datetime) -> list[models.Run]:
     """As `claimable`, of the runs that erase, which belong to no sync."""
-    unleased = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=now)
-    rows = models.Run.filter(unleased, destination_id__isnull=False, status__in=WORKABLE)
+    rows = models.Run.filter(_unleased(now), destination_id__isnull=False, status__in=WORKABLE)
     open_for = rows.filter(_free("destination_id", owner, now), destination__paused=False)
     found = await _first(open_for, "destination")
     return [run for run in found if await _speaks_alone(run.destination_id, owner, now)]  # type: ignore[attr-defined]
+
+
+def _unleased(now: datetime) -> Q:
+    return Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=now)
 
 
 async def _first(rows: Any, with_its: str) -> list[models.Run]:

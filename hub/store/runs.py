@@ -20,7 +20,7 @@ from hub.store import models, problems
 from hub.store.database import stored
 from hub.store.history import note
 from hub.store.leases import Claim, LeaseLost
-from hub.store.places import ENDED, ORDINARY, URGENT, claimable, claimable_erasing, next_place
+from hub.store.places import ENDED, ORDINARY, URGENT, anything_waits, claimable, claimable_erasing, next_place
 from hub.store.repository import Repository
 from hub.store.run_rows import ending, numbers, run_of
 
@@ -108,6 +108,8 @@ class Runs(Repository[Run]):
 
         Interrupted runs, whose lease ran out, come before new ones, and urgent ones before all. Nothing is claimed for
         a paused destination, nor for a paused sync unless it removes people for good."""
+        if not await anything_waits(now):
+            return None
         for _ in range(TRIES):
             try:
                 async with self._database.transaction():
