@@ -6,11 +6,15 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
 import jwt
 import orjson
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
 from hub.sdk.answers import Response, by_status
@@ -174,10 +178,19 @@ async def for_service_account(http: Http, account: ServiceAccount, scope: str) -
     }
     named = {"kid": account.private_key_id} if account.private_key_id else None
     try:
-        assertion = jwt.encode(claims, account.private_key.get_secret_value(), "RS256", headers=named)
-    except (jwt.PyJWTError, ValueError, TypeError):
+        assertion = jwt.encode(claims, _signing_key(account.private_key.get_secret_value()), "RS256", headers=named)
+    except (jwt.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError):
         raise AuthError("the private key of the service account cannot be read") from None
     return await granted(http, account.token_uri, {"grant_type": JWT_BEARER, "assertion": assertion})
+
+
+@lru_cache(maxsize=32)
+def _signing_key(pem: str) -> RSAPrivateKey:
+    # Reading one takes some 50 ms of processor, in which nothing else moves: its numbers are tried for being primes.
+    key = load_pem_private_key(pem.encode(), password=None)
+    if not isinstance(key, RSAPrivateKey):
+        raise TypeError("not an RSA key")
+    return key
 
 
 def _refusal(response: Response) -> ConnectorError | None:

@@ -11,7 +11,7 @@ import httpx
 import jwt
 import pytest
 import respx
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from hub.sdk import AccessTokens, AuthError, EgressPolicy, Http, ServiceAccount, Token, TransientError, oauth
@@ -21,6 +21,7 @@ from hub.sdk.oauth import OAuthConfig, RefreshedTokens, for_service_account, gra
 URL = "https://oauth2.googleapis.com/token"
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+CURVE = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 class Clock:
@@ -76,7 +77,10 @@ async def test_a_service_account_signs_for_what_it_asks() -> None:
     assert jwt.get_unverified_header(form["assertion"][0])["kid"] == "k1"
 
 
-@pytest.mark.parametrize("key", ["", "-----BEGIN PRIVATE KEY-----\nno\n-----END PRIVATE KEY-----", "s3cret"])
+UNREADABLE = ["", "-----BEGIN PRIVATE KEY-----\nno\n-----END PRIVATE KEY-----", "s3cret", CURVE.decode()]
+
+
+@pytest.mark.parametrize("key", UNREADABLE, ids=["empty", "broken", "not a key", "of another kind"])
 async def test_a_key_that_cannot_be_read_is_an_auth_error_that_does_not_repeat_it(key: str) -> None:
     account = ServiceAccount(client_email="hub@shop", private_key=key)
     async with Http(EgressPolicy()) as http:
