@@ -34,7 +34,7 @@ class Hold:
     async def beat(self) -> None:
         """Keep the run for another while."""
         asked = self._clock()
-        await self._hub.store.runs.heartbeat(self.claim, self._hub.clock.now(), self.lease_s)
+        await self._hub.store.runs.heartbeat(self.claim, self.lease_s)
         self._sure_until = asked + self.lease_s * SURE_SHARE
 
     async def confirm(self) -> None:

@@ -14,7 +14,8 @@ __all__ = ["Claim", "LeaseLost"]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A run that is this worker's until `expires_at`. `plan` is what `save_plan` kept, None before planning."""
+    """A run that is this worker's until `expires_at`, by the database's clock. `plan` is what `save_plan` kept, None
+    before planning."""
 
     run: Run
     owner: str

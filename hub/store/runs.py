@@ -103,8 +103,8 @@ class Runs(Repository[Run]):
 
     @stored
     async def claim(self, owner: str, now: datetime, lease_s: float, *, urgent_only: bool = False) -> Claim | None:
-        """The next run to work on, this owner's for `lease_s` seconds; None when there is nothing to do, or nothing but
-        at destinations that others speak for.
+        """The next run to work on, this owner's for `lease_s` seconds by the database's clock, since workers' own may
+        disagree; None when there is nothing to do, or nothing but at destinations that others speak for.
 
         Interrupted runs, whose lease ran out, come before new ones, and urgent ones before all. Nothing is claimed for
         a paused destination, nor for a paused sync unless it removes people for good."""
@@ -124,10 +124,11 @@ class Runs(Repository[Run]):
         return None
 
     async def _claim(self, lane: str, owner: str, now: datetime, lease_s: float) -> Claim | None:
-        urgent = await claimable_erasing(owner, now) if lane == URGENT else []
-        for row in [*await claimable(lane, owner, now), *urgent][:1]:
+        leased_at = await self._database.now()
+        urgent = await claimable_erasing(owner, leased_at) if lane == URGENT else []
+        for row in [*await claimable(lane, owner, leased_at), *urgent][:1]:
             taken = models.Run.filter(id=row.id, fence=row.fence)
-            until = now + timedelta(seconds=lease_s)
+            until = leased_at + timedelta(seconds=lease_s)
             if await taken.update(place=lane, lease_owner=owner, lease_expires_at=until, fence=F("fence") + 1):
                 begun = row.status != RunStatus.QUEUED.value
                 # A worker looks at its clock before it looks for a run, which may have come in between.
@@ -137,15 +138,16 @@ class Runs(Repository[Run]):
         return None
 
     @stored
-    async def heartbeat(self, claim: Claim, now: datetime, lease_s: float) -> Claim:
+    async def heartbeat(self, claim: Claim, lease_s: float) -> Claim:
         """Keep the run for another `lease_s` seconds and read it again, with `cancel_requested`. Raises LeaseLost."""
-        await self._write(claim.run.id, claim.fence, lease_expires_at=now + timedelta(seconds=lease_s))
+        until = await self._database.now() + timedelta(seconds=lease_s)
+        await self._write(claim.run.id, claim.fence, lease_expires_at=until)
         return await _claim_of(claim.run.id)
 
     @stored
-    async def release(self, claim: Claim, *, not_before: datetime | None = None) -> None:
-        """Let another worker go on with the run, from `not_before` on. Raises LeaseLost."""
-        await self._write(claim.run.id, claim.fence, lease_owner=None, lease_expires_at=not_before)
+    async def release(self, claim: Claim) -> None:
+        """Let another worker go on with the run. Raises LeaseLost."""
+        await self._write(claim.run.id, claim.fence, lease_owner=None, lease_expires_at=None)
 
     @stored
     async def let_go_of_all(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from hub.services import runs
 from hub.services.hold import Hold
 from hub.store import Claim
 from tests.services.shop import Shop, shop
+from tests.store.rows import let_leases_lapse
 
 
 class Sleeper:
@@ -23,9 +23,8 @@ class Sleeper:
         return self.now
 
 
-async def claimed(open_shop: Shop, owner: str, later: float = 0) -> Claim:
-    at = open_shop.clock.now() + timedelta(seconds=later)
-    claim = await open_shop.hub.store.runs.claim(owner, at, 20.0)
+async def claimed(open_shop: Shop, owner: str) -> Claim:
+    claim = await open_shop.hub.store.runs.claim(owner, open_shop.clock.now(), 20.0)
     assert claim
     return claim
 
@@ -36,7 +35,8 @@ async def test_it_is_sure_of_a_run_for_most_of_the_lease_and_then_asks(tmp_path:
         await runs.start(open_shop.hub, open_shop.sync.key)
         clock = Sleeper()
         hold = Hold(open_shop.hub, await claimed(open_shop, "sleeper"), 20.0, clock)
-        await claimed(open_shop, "heir", later=20)
+        await let_leases_lapse(open_shop.hub.store)
+        await claimed(open_shop, "heir")
         clock.now = 14.9
         await hold.confirm()
         clock.now = 15.0
@@ -52,7 +52,8 @@ async def test_a_beat_makes_it_sure_again(tmp_path: Path) -> None:
         hold = Hold(open_shop.hub, await claimed(open_shop, "w1"), 20.0, clock)
         clock.now = 10.0
         await hold.beat()
-        await claimed(open_shop, "heir", later=21)
+        await let_leases_lapse(open_shop.hub.store)
+        await claimed(open_shop, "heir")
         clock.now = 24.9
         await hold.confirm()
         clock.now = 25.1

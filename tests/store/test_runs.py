@@ -11,7 +11,7 @@ from hub.core.records import Run, RunCause, RunCounts, RunStatus, Sync, Withheld
 from hub.core.scopes import Scope
 from hub.errors import ErrorCode, HubError, Problem
 from hub.store import Claim, LeaseLost, Store
-from tests.store.rows import NOON, after, make_sync
+from tests.store.rows import NOON, after, let_leases_lapse, make_sync
 
 MANUAL, CHANGE, WITHDRAWAL = RunCause.MANUAL, RunCause.CHANGE, RunCause.WITHDRAWAL
 LEASE = 30.0
@@ -41,7 +41,7 @@ async def test_a_run_waits_is_worked_on_and_ends(store: Store, sync: Sync) -> No
         None,
     )
     claimed = await claim(store)
-    assert (claimed.run.id, claimed.plan, claimed.expires_at) == (queued.id, None, after(LEASE))
+    assert (claimed.run.id, claimed.plan) == (queued.id, None)
     planning = await store.runs.set_status(queued.id, RunStatus.PLANNING, now=after(1), fence=claimed.fence)
     assert planning.started_at == after(1)
     counts, withheld = RunCounts(members=3, added=2, withheld=1), {WithheldReason.NO_CONSENT: 1}
@@ -121,7 +121,8 @@ async def test_one_worker_speaks_for_a_destination_until_it_has_no_run_there_or_
     assert (await claim(store, owner="w2")).run.sync_id == neighbour.id
     await store.runs.queue(sync.id, MANUAL, now=NOON)
     assert await store.runs.claim("w1", NOON, LEASE) is None
-    taken_over = [await claim(store, at=LEASE), await claim(store, at=LEASE)]
+    await let_leases_lapse(store)
+    taken_over = [await claim(store), await claim(store)]
     assert {claimed.run.sync_id for claimed in taken_over} == {sync.id, neighbour.id}
 
 
@@ -192,7 +193,8 @@ async def test_a_run_whose_worker_died_goes_to_another_with_its_plan(store: Stor
     dead = await claim(store)
     plan = {"to_add": 1}
     await store.runs.save_plan(run.id, plan, watermark=1, counts=RunCounts(), withheld={}, fence=dead.fence)
-    assert await store.runs.claim("w2", after(LEASE - 1), LEASE) is None
+    assert await store.runs.claim("w2", NOON, LEASE) is None
+    await let_leases_lapse(store)
     heir = await claim(store, LEASE, "w2")
     assert (heir.run.id, heir.plan, heir.owner) == (run.id, plan, "w2")
     assert heir.fence > dead.fence
@@ -201,10 +203,11 @@ async def test_a_run_whose_worker_died_goes_to_another_with_its_plan(store: Stor
 async def test_a_worker_that_slept_through_its_lease_writes_nothing(store: Store, sync: Sync) -> None:
     run = await store.runs.queue(sync.id, MANUAL, now=NOON)
     slept = await claim(store)
+    await let_leases_lapse(store)
     await claim(store, LEASE, "w2")
     counts = RunCounts(members=9, added=9)
     writes = [
-        lambda: store.runs.heartbeat(slept, after(40), LEASE),
+        lambda: store.runs.heartbeat(slept, LEASE),
         lambda: store.runs.release(slept),
         lambda: store.runs.set_status(run.id, RunStatus.RUNNING, now=after(40), fence=slept.fence),
         lambda: store.runs.save_counts(run.id, counts, {}, fence=slept.fence),
@@ -229,9 +232,24 @@ async def test_a_heartbeat_keeps_the_run_and_hears_of_a_cancel(store: Store, syn
     run = await store.runs.queue(sync.id, MANUAL, now=NOON)
     claimed = await claim(store)
     assert (await store.runs.request_cancel(run.id, now=after(1))).status is RunStatus.QUEUED
-    beaten = await store.runs.heartbeat(claimed, after(20), LEASE)
-    assert (beaten.run.cancel_requested, beaten.expires_at) == (True, after(20 + LEASE))
-    assert await store.runs.claim("w2", after(LEASE + 1), LEASE) is None
+    await let_leases_lapse(store)
+    beaten = await store.runs.heartbeat(claimed, LEASE)
+    assert beaten.run.cancel_requested
+    assert await store.runs.claim("w2", NOON, LEASE) is None
+
+
+@pytest.mark.parametrize("wrong_by", [-100 * LEASE, 100 * LEASE])
+async def test_a_worker_whose_clock_is_wrong_takes_over_nothing_and_loses_nothing(
+    store: Store, sync: Sync, wrong_by: float
+) -> None:
+    await store.runs.queue(sync.id, MANUAL, now=NOON)
+    mine = await claim(store)
+    assert await store.runs.claim("wrong", after(wrong_by), LEASE) is None
+    await store.runs.release(mine)
+    theirs = await claim(store, wrong_by, "wrong")
+    assert await store.runs.claim("w1", NOON, LEASE) is None
+    assert (await store.runs.heartbeat(theirs, LEASE)).owner == "wrong"
+    assert await store.runs.claim("w1", NOON, LEASE) is None
 
 
 async def test_what_nobody_works_on_is_cancelled_at_once(store: Store, sync: Sync) -> None:
@@ -243,11 +261,10 @@ async def test_what_nobody_works_on_is_cancelled_at_once(store: Store, sync: Syn
     assert ended == cancelled
 
 
-async def test_a_released_run_is_left_alone_until_its_time(store: Store, sync: Sync) -> None:
+async def test_a_released_run_is_for_whoever_comes_next(store: Store, sync: Sync) -> None:
     await store.runs.queue(sync.id, MANUAL, now=NOON)
-    await store.runs.release(await claim(store), not_before=after(10))
-    assert await store.runs.claim("w1", after(9), LEASE) is None
-    assert await store.runs.claim("w1", after(10), LEASE) is not None
+    await store.runs.release(await claim(store))
+    assert await store.runs.claim("w2", NOON, LEASE) is not None
 
 
 async def test_no_run_is_claimed_twice(store: Store) -> None:
@@ -287,8 +304,9 @@ async def test_runs_outlive_their_sync_and_hold_nobody_up(store: Store, sync: Sy
     assert found.sync_id is None
     queued = await store.runs.queue(other.id, MANUAL, now=NOON)
     assert (await claim(store, 1)).run.id == queued.id
-    assert await store.runs.claim("w1", after(LEASE * 3), LEASE) is not None
-    assert await store.runs.claim("w1", after(LEASE * 3), LEASE) is None
+    await let_leases_lapse(store)
+    assert await store.runs.claim("w1", NOON, LEASE) is not None
+    assert await store.runs.claim("w1", NOON, LEASE) is None
 
 
 async def test_a_run_of_no_sync_is_refused(store: Store) -> None:
