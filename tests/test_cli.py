@@ -18,6 +18,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from hub.cli import remote
+from hub.settings import Settings
 from tests.services.opened import control_plane
 from tests.web.served import PEOPLE
 
@@ -295,6 +297,21 @@ def test_after_a_rotation_only_the_new_token_is_good(running: Running) -> None:
     assert asked.returncode == 0, asked.stderr
     refused = running.home.hub("query", "{ purposes { key } }", **anywhere, HUB_TOKEN=running.admin_token)
     assert refused.returncode == 1
+
+
+def test_what_a_hub_leaves_behind_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, write = list[bool](), json.dump
+
+    def looking(told: Any, file: Any) -> None:
+        found.append((tmp_path / remote.LEFT_BEHIND).exists())
+        write(told, file)
+
+    monkeypatch.setattr(remote.json, "dump", looking)
+    for _ in range(2):
+        left = remote.leave_behind(Settings(data=tmp_path), remote.Address("http://127.0.0.1:8000", "token"))
+        assert left.stat().st_mode & 0o777 == 0o600 and json.loads(left.read_text())["token"] == "token"
+        left.unlink()
+    assert found == [False, False] and not list(tmp_path.iterdir())
 
 
 def test_sigterm_ends_the_hub_tidily(running: Running) -> None:

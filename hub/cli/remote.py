@@ -64,13 +64,13 @@ def running(settings: Settings) -> Address | None:
 
 
 def leave_behind(settings: Settings, address: Address) -> Path:
-    """Write `server.json`, readable by this user only."""
-    path = settings.data / LEFT_BEHIND
+    """Write `server.json`, readable by this user only. Whoever looks for it finds all of it or nothing."""
+    path = settings.data / f"{LEFT_BEHIND}.new"
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump({"url": address.url, "token": address.token, "pid": os.getpid()}, file)
-    return path
+    return path.replace(settings.data / LEFT_BEHIND)
 
 
 def _lives(pid: int) -> bool:
