@@ -14,7 +14,7 @@ from hub.store import Claim, LeaseLost, Store
 from tests.store.rows import NOON, after, let_leases_lapse, make_sync
 
 MANUAL, CHANGE, WITHDRAWAL = RunCause.MANUAL, RunCause.CHANGE, RunCause.WITHDRAWAL
-LEASE = 30.0
+LEASE = 3600.0
 
 
 @pytest.fixture
