@@ -9,7 +9,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from connectors.sandbox import PretendAccount, forget, pretend_account
+import pytest
+
+from connectors.sandbox import PretendAccount, Sandbox, forget, pretend_account
 from hub.core.consent_form import ConsentInput
 from hub.core.records import ConsentAction, Destination, Run, Sync
 from hub.services import consent, purposes, runs, segments
@@ -93,6 +95,18 @@ class Shop:
                 if seen.status.ended or seen.status.value == "WAITING_APPROVAL":
                     return seen
         raise AssertionError("progress ended without an end")
+
+
+def standing_still(monkeypatch: pytest.MonkeyPatch, opened: Shop, after: int = -1) -> asyncio.Event:
+    """The vendor answers so many calls and no more, nor says whom it holds, until the event is set."""
+    go_on = asyncio.Event()
+
+    async def take_its_time(one: Sandbox) -> None:
+        if one.account is opened.account and one.account.started > after:
+            await go_on.wait()
+
+    monkeypatch.setattr(Sandbox, "_take_its_time", take_its_time)
+    return go_on
 
 
 async def until(true: Callable[[], bool | Awaitable[bool]], seconds: float = PATIENCE_S) -> None:

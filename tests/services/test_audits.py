@@ -20,7 +20,7 @@ from hub.errors import ErrorCode, HubError
 from hub.sdk import Audience, AuthError, Page, TransientError
 from hub.services import health, runs, syncs
 from hub.warehouse import audit
-from tests.services.shop import Shop, shop, until, working
+from tests.services.shop import Shop, shop, standing_still, until, working
 from tests.services.test_kill import Mortals, mortals
 
 __all__ = ["mortals"]
@@ -183,12 +183,15 @@ async def test_an_audit_of_a_vendor_who_says_nothing_is_refused(filled: Shop) ->
     assert refusal.value.code is ErrorCode.UNSUPPORTED and "full: true" in refusal.value.problems[0].message
 
 
-async def test_an_audit_waits_for_the_run_under_way_and_asking_twice_is_asking_once(filled: Shop) -> None:
-    await configure(filled, latency_ms=100, page=2)
+async def test_an_audit_waits_for_the_run_under_way_and_asking_twice_is_asking_once(
+    filled: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = standing_still(monkeypatch, filled)
     first = await runs.audit(filled.hub, filled.sync.key)
     await until(lambda: audit_under_way(filled, first))
     second, third = [await runs.audit(filled.hub, filled.sync.key, repair=one) for one in (True, False)]
     ordinary = await runs.start(filled.hub, filled.sync.key)
+    go_on.set()
     assert second.id == third.id != first.id and ordinary.id not in {first.id, second.id}
     seen = {run.id: run for run in await all_at_rest(filled)}
     assert {run.status for run in seen.values()} == {RunStatus.SUCCEEDED} and seen[second.id].scope is Scope.REPAIR
@@ -247,8 +250,12 @@ async def audit_under_way(shop: Shop, run: Run) -> bool:
     return found is not None and found.status is RunStatus.PLANNING
 
 
-async def test_a_cancelled_audit_ends_without_a_finding(filled: Shop) -> None:
-    await configure(filled, latency_ms=300, page=1)
+async def test_a_cancelled_audit_ends_without_a_finding(filled: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def endless(self: Sandbox, audience: Audience, cursor: str | None = None) -> Page:
+        await asyncio.sleep(0.01)
+        return Page(["p000"], str(int(cursor or 0) + 1))
+
+    monkeypatch.setattr(Sandbox, "members_page", endless)
     run = await runs.audit(filled.hub, filled.sync.key)
     await until(lambda: audit_under_way(filled, run))
     await runs.cancel(filled.hub, run.id)

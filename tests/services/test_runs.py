@@ -11,7 +11,7 @@ import pytest
 from hub.core.records import RunCause, RunStatus, WithheldReason
 from hub.errors import ErrorCode, HubError
 from hub.services import runs
-from tests.services.shop import PATIENCE_S, Shop, shop, working
+from tests.services.shop import PATIENCE_S, Shop, shop, standing_still, until, working
 
 
 @pytest.fixture
@@ -143,29 +143,31 @@ async def test_starting_while_a_run_is_under_way_queues_one_follow_up(open_shop:
 
 
 async def test_a_cancelled_run_finishes_what_is_in_flight_and_leaves_the_rest(open_shop: Shop) -> None:
-    await open_shop.set_up(40, batch=1, concurrency=1, latency_ms=60)
+    # To the end it would take twenty seconds, and hears of it much sooner.
+    await open_shop.set_up(40, batch=1, concurrency=1, latency_ms=500)
     async with working(open_shop.hub):
         run = await runs.start(open_shop.hub, open_shop.sync.key)
-        while not open_shop.there:
-            await asyncio.sleep(0.02)
+        await until(lambda: bool(open_shop.there))
         await runs.cancel(open_shop.hub, run.id)
         run = await open_shop.outcome_of(run)
     assert run.status is RunStatus.CANCELLED and run.counts.balanced
     assert run.counts.added == len(open_shop.there) < 40 and run.counts.pending == 40 - run.counts.added
 
 
-async def test_whoever_withdraws_while_a_run_is_under_way_is_not_there_afterwards(open_shop: Shop) -> None:
-    await open_shop.set_up(30, batch=1, concurrency=2, latency_ms=30)
+async def test_whoever_withdraws_while_a_run_is_under_way_is_not_there_afterwards(
+    open_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await open_shop.set_up(30, batch=1, concurrency=2)
+    go_on = standing_still(monkeypatch, open_shop, after=3)
     async with working(open_shop.hub):
         run = await runs.start(open_shop.hub, open_shop.sync.key)
-        while len(open_shop.there) < 3:
-            await asyncio.sleep(0.02)
+        await until(lambda: len(open_shop.there) == 3)
         gone = sorted(open_shop.there)[0]
         await open_shop.withdraw(gone)
         await open_shop.withdraw("p029")
+        go_on.set()
         run = await open_shop.outcome_of(run)
-        while gone in open_shop.there:
-            await asyncio.sleep(0.02)
+        await until(lambda: gone not in open_shop.there)
     assert run.counts.balanced and run.withheld == {WithheldReason.NO_CONSENT: 1}
     assert not {gone, "p029"} & open_shop.there
     assert not any("p029" in call["add"] for call in open_shop.account.calls)
