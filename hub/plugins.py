@@ -70,7 +70,10 @@ def _offered_by(point: EntryPoint) -> list[ConnectorClass]:
     plugins.add_hookspecs(Hooks)
     plugins.register(point.load(), point.name)
     plugins.check_pending()
-    offered = [connector for offer in plugins.hook.hub_connectors() for connector in offer]
+    offers = plugins.hook.hub_connectors()
+    if any(inspect.isclass(offer) for offer in offers):
+        raise TypeError("hub_connectors returns a list of connector classes: [Acme], and not Acme")
+    offered = [connector for offer in offers for connector in offer]
     if not offered:
         raise TypeError("it offers no connectors: does it implement the hook hub_connectors?")
     return offered

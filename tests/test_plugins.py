@@ -98,6 +98,14 @@ def test_a_plugin_that_offers_no_connector_says_so(plugin: Any, offered: tuple[o
     assert "odd" in load_registry(found=[plugin("odd", *offered)]).disabled
 
 
+def test_a_hook_that_returns_a_class_where_a_list_belongs_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("plugin_single")
+    module.hub_connectors = hookimpl(lambda: Tiny)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "plugin_single", module)
+    disabled = load_registry(found=[EntryPoint("single", "plugin_single", "hub.connectors")]).disabled
+    assert disabled["single"] == "TypeError: hub_connectors returns a list of connector classes: [Acme], and not Acme"
+
+
 def test_a_plugin_that_names_an_unknown_spelling_is_told_which_was_meant(plugin: Any) -> None:
     assert "did you mean meta.email?" in load_registry(found=[plugin("odd", Misspelt)]).disabled["odd"]
 

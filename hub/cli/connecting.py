@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -30,15 +30,27 @@ def new(name: str, title: str, into: Path) -> None:
 
 
 def check(name: str) -> None:
-    """Print what a connector promises and keeps; fails where it breaks a promise."""
-    if Path(name).is_dir() and name not in _installed():
-        cards = score_folder(Path(name).resolve())
-    else:
-        cards = score_connector(load_registry().find(name))
+    """Print what a connector promises and keeps; fails where one is broken, or the hub cannot use it."""
+    in_folder = Path(name).is_dir() and name not in _installed()
+    cards = score_folder(Path(name).resolve()) if in_folder else score_connector(load_registry().find(name))
     for card in cards:
         _show(card)
-    if any(one.kept is Kept.BROKEN for card in cards for one in card.promises):
+    unusable = [card for card in cards if in_folder and _is_unusable(card.connector)]
+    broken = [one for card in cards for group in card.groups.values() for one in group if one.kept is Kept.BROKEN]
+    if broken:
+        print(f"With the whole traceback, in its folder: pytest -k test_{broken[0].name.replace(' ', '_')}")
+    if broken or unusable:
         sys.exit(1)
+
+
+def _is_unusable(key: str) -> bool:
+    """Whether the hub, which finds connectors by their entry points, cannot use this one; said either way."""
+    registry = load_registry()
+    if key in registry.disabled:
+        print(f"The hub cannot use it: {registry.disabled[key]}\n")
+    elif key not in registry.connectors:
+        print("The hub does not find it yet: pip install --editable . in its folder, once.\n")
+    return key in registry.disabled
 
 
 def _installed() -> set[str]:
@@ -49,12 +61,25 @@ def _show(card: ScoreCard) -> None:
     print(f"{card.title} ({card.connector}): {_counted(card.promises)}\n")
     for group, promises in card.groups.items():
         print(f"  {group:<18}{_counted(promises)}")
-        for one in promises:
-            if one.kept is Kept.BROKEN:
-                print(f"    broken: {one.name}: {one.why}")
-        for why, times in Counter(one.why for one in promises if one.kept is Kept.DOES_NOT_APPLY).items():
-            print(f"    does not apply: {why}" + (f" ({times} promises)" if times > 1 else ""))
+        for line in (*_broken(promises), *_inapplicable(promises)):
+            print(f"    {line}")
     print()
+
+
+def _broken(promises: Sequence[Promise]) -> Iterator[str]:
+    """One fault a line, however many promises it breaks."""
+    broken: dict[tuple[str, str], list[str]] = {}
+    for one in promises:
+        if one.kept is Kept.BROKEN:
+            broken.setdefault((one.why, one.where), []).append(one.name)
+    for (why, where), (name, *others) in broken.items():
+        more = f" (and {len(others)} more)" if others else ""
+        yield f"broken: {name}{more}: {why}" + (f" ({where})" if where else "")
+
+
+def _inapplicable(promises: Sequence[Promise]) -> Iterator[str]:
+    for why, times in Counter(one.why for one in promises if one.kept is Kept.DOES_NOT_APPLY).items():
+        yield f"does not apply: {why}" + (f" ({times} promises)" if times > 1 else "")
 
 
 def _counted(promises: Sequence[Promise]) -> str:

@@ -35,6 +35,7 @@ class Promise:
     name: str
     kept: Kept
     why: str = ""
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def _keys(scores: Iterable[Mapping[str, str]]) -> list[str]:
 def _card(key: str, scores: Sequence[Mapping[str, str]]) -> ScoreCard:
     worst: dict[tuple[str, str], Promise] = {}
     for score in scores:
-        one = Promise(score["group"], score["promise"], Kept(score["outcome"]), score["why"])
+        one = Promise(score["group"], score["promise"], Kept(score["outcome"]), score["why"], score["where"])
         before = worst.setdefault((one.group, one.name), one)
         if list(Kept).index(one.kept) > list(Kept).index(before.kept):
             worst[one.group, one.name] = one

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -95,6 +97,45 @@ def test_there_is_no_broken_connector_without_its_promise() -> None:
 def test_a_connector_without_http_inherits_the_promises_that_concern_it() -> None:
     own = {name for name, _ in inspect.getmembers(ConnectorContract) if name.startswith("test_")}
     assert own < set(PROMISES)
+
+
+@pytest.mark.parametrize("state", ["active", "Confirmed", "subscribed"])
+def test_a_status_that_makes_a_subscriber_is_found_by_whichever_word_the_vendor_has_for_it(state: str) -> None:
+    body = json.dumps({"requests": [{"body": {"email": "ann@kit.example", "status": state}}]}).encode()
+    assert resubscribing("/batch", body) == ["status"]
+    assert resubscribing("/batch", b'{"plan": "active", "status": "done"}') == []
+
+
+async def test_everything_that_is_declared_and_not_written_is_told_at_once() -> None:
+    class Boasts(test_examples.TestAcme.connector):  # type: ignore[misc]
+        capabilities = replace(test_examples.TestAcme.connector.capabilities, counts=True, jobs=True)
+
+    said = "^counts is declared, but count is not written; jobs is declared, but poll is not written"
+    with pytest.raises(AssertionError, match=said):
+        await contract_of("", Boasts).test_what_is_declared_is_written()
+
+
+@pytest.mark.parametrize(
+    ("promise", "said"),
+    [
+        ("test_an_old_request_is_not_believed", "signs_time = False"),
+        ("test_a_changed_body_is_not_believed", "signs_body = False"),
+        ("test_a_stranger_is_not_believed", "without signature or secret was believed"),
+        ("test_a_reason_names_no_person", r"refused@kit.example.*scrubbed\(\)"),
+        (
+            "test_a_refused_person_is_reported_and_the_others_go_in",
+            "refused refused@kit.example, and the connector says",
+        ),
+        ("test_adding_puts_people_into_the_audience", r"members\(\) lacks \w+@kit.example.* too many"),
+        (
+            "test_everyones_subscription_at_the_vendor_stays_as_it_was",
+            "ann@kit.example was unsubscribed and is subscribed",
+        ),
+    ],
+)
+async def test_a_broken_promise_says_what_happened_and_what_to_do(promise: str, said: str) -> None:
+    with pytest.raises(AssertionError, match=said):
+        await getattr(contract_of(promise), promise)()
 
 
 def test_a_field_that_only_says_what_people_agreed_to_is_excused_by_name_and_no_other() -> None:

@@ -9,6 +9,7 @@ import pytest
 from connectors.webhook import Webhook
 from hub.cli import connecting
 from hub.errors import ErrorCode, HubError
+from hub.plugins import Registry
 from hub.sdk.scores import Kept, score_connector, score_folder
 from hub.sdk.starter import start
 
@@ -33,6 +34,45 @@ def test_a_broken_promise_is_shown_with_its_reason(package: Path, capsys: pytest
     assert ended.value.code == 1
     assert "broken: secrets are typed as secrets: token sounds like a secret: type it SecretStr" in said
     assert "does not apply: the vendor cannot: jobs (3 promises)" in said
+
+
+def test_one_fault_is_told_once_with_its_place_however_many_promises_it_breaks(
+    package: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rewrite(package / "acme_audiences.py", "token: SecretStr", "token: str")
+    with pytest.raises(SystemExit):
+        connecting.check(str(package))
+    said = capsys.readouterr().out
+    [line] = [line for line in said.splitlines() if "broken: adding puts" in line]
+    place = 1 + (package / "acme_audiences.py").read_text().split("get_secret_value")[0].count("\n")
+    assert " more): AttributeError: 'str' object has no attribute" in line
+    assert line.endswith(f"(acme_audiences.py:{place})")
+    assert "pytest -k test_adding_puts_people_into_the_audience" in said
+
+
+def test_a_configuration_that_does_not_fit_says_which_field(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rewrite(package / "test_acme_audiences.py", 'config: ClassVar = {"token"', 'config: ClassVar = {"tokn"')
+    with pytest.raises(SystemExit):
+        connecting.check(str(package))
+    assert "2 validation errors for AcmeConfig token Field required" in capsys.readouterr().out
+
+
+def test_a_package_that_is_not_installed_yet_keeps_its_promises_and_is_told_so(
+    package: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connecting.check(str(package))
+    assert "The hub does not find it yet: pip install --editable ." in capsys.readouterr().out
+
+
+def test_a_connector_that_the_hub_cannot_use_fails_the_check_whatever_it_keeps(
+    package: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disabled = {"acme": "TypeError: it offers no connectors"}
+    monkeypatch.setattr(connecting, "load_registry", lambda: Registry(disabled=disabled))
+    with pytest.raises(SystemExit):
+        connecting.check(str(package))
+    said = capsys.readouterr().out
+    assert "broken" not in said and "The hub cannot use it: TypeError: it offers no connectors\n" in said
 
 
 def test_a_promise_of_several_test_classes_is_as_good_as_its_worst(package: Path) -> None:

@@ -20,7 +20,7 @@ from hub.sdk.errors import RefusedError
 from hub.sdk.testing.feedback import FeedbackContract
 from hub.sdk.testing.jobs import JobsContract
 from hub.sdk.testing.reading import ReadingContract
-from hub.sdk.testing.stage import DONE, Stage, secrets_in, staged
+from hub.sdk.testing.stage import DONE, Stage, assert_done, secrets_in, staged
 from hub.sdk.testing.vendor import Vendor
 
 SOUNDS_SECRET = ("secret", "password", "token", "api_key", "apikey", "private", "credential")
@@ -58,18 +58,17 @@ class ConnectorContract(ReadingContract, JobsContract, FeedbackContract, ABC):
     async def test_adding_puts_people_into_the_audience(self) -> None:
         async with self.staged() as stage:
             audience = await stage.connector.ensure_audience(self.audience)
-            people = stage.people("ann", "bob", "cem")
-            outcomes = await stage.send(audience, add=people)
-            assert {outcome.kind for outcome in outcomes.values()} <= DONE
-            assert stage.vendor.members(audience) == {person.key for person in people}
+            outcomes = await stage.send(audience, add=stage.people("ann", "bob", "cem"))
+            assert_done(outcomes)
+            stage.assert_members(audience, "ann", "bob", "cem")
 
     async def test_removing_takes_them_out_and_nobody_else(self) -> None:
         async with self.staged() as stage:
             audience = await stage.connector.ensure_audience(self.audience)
             await stage.send(audience, add=stage.people("ann", "bob", "cem"))
             outcomes = await stage.send(audience, remove=stage.people("bob", bare=True))
-            assert {outcome.kind for outcome in outcomes.values()} <= DONE
-            assert stage.vendor.members(audience) == {person.key for person in stage.people("ann", "cem")}
+            assert_done(outcomes)
+            stage.assert_members(audience, "ann", "cem")
 
     async def test_adding_twice_is_adding_once(self) -> None:
         async with self.staged() as stage:
@@ -77,8 +76,8 @@ class ConnectorContract(ReadingContract, JobsContract, FeedbackContract, ABC):
             people = stage.people("ann", "bob")
             await stage.send(audience, add=people)
             outcomes = await stage.send(audience, add=people)
-            assert {outcome.kind for outcome in outcomes.values()} <= DONE
-            assert stage.vendor.members(audience) == {person.key for person in people}
+            assert_done(outcomes)
+            stage.assert_members(audience, "ann", "bob")
 
     async def test_removing_twice_is_removing_once(self) -> None:
         async with self.staged() as stage:
@@ -86,22 +85,22 @@ class ConnectorContract(ReadingContract, JobsContract, FeedbackContract, ABC):
             await stage.send(audience, add=stage.people("ann", "bob"))
             for _ in range(2):
                 outcomes = await stage.send(audience, remove=stage.people("ann", "never-there", bare=True))
-                assert {outcome.kind for outcome in outcomes.values()} <= DONE
-            assert stage.vendor.members(audience) == {stage.person("bob").key}
+                assert_done(outcomes)
+            stage.assert_members(audience, "bob")
 
     async def test_adds_and_removes_of_one_batch_are_both_carried_out(self) -> None:
         async with self.staged() as stage:
             audience = await stage.connector.ensure_audience(self.audience)
             await stage.send(audience, add=stage.people("ann"))
             await stage.send(audience, add=stage.people("bob"), remove=stage.people("ann", bare=True))
-            assert stage.vendor.members(audience) == {stage.person("bob").key}
+            stage.assert_members(audience, "bob")
 
     async def test_a_full_batch_is_taken_whole(self) -> None:
         async with self.staged() as stage:
             audience = await stage.connector.ensure_audience(self.audience)
-            people = stage.people(*(f"n{number}" for number in range(min(stage.connector.limits().batch, 2000))))
-            await stage.send(audience, add=people)
-            assert stage.vendor.members(audience) == {person.key for person in people}
+            names = [f"n{number}" for number in range(min(stage.connector.limits().batch, 2000))]
+            await stage.send(audience, add=stage.people(*names))
+            stage.assert_members(audience, *names)
 
     async def test_ensuring_an_audience_twice_yields_the_same_one(self) -> None:
         async with self.staged() as stage:
@@ -109,7 +108,7 @@ class ConnectorContract(ReadingContract, JobsContract, FeedbackContract, ABC):
             await stage.send(first, add=stage.people("ann"))
             again = await stage.connector.ensure_audience(self.audience)
             assert again == first and first.name == self.audience
-            assert stage.vendor.members(again) == {stage.person("ann").key}
+            stage.assert_members(again, "ann")
 
     async def test_two_names_are_two_audiences(self) -> None:
         async with self.staged() as stage:
@@ -132,9 +131,11 @@ class ConnectorContract(ReadingContract, JobsContract, FeedbackContract, ABC):
             audience = await stage.connector.ensure_audience(self.audience)
             refused = self._someone_refused(stage)
             outcomes = await stage.send(audience, add=[*stage.people("ann", "bob"), refused])
-            assert outcomes.pop(refused.key).kind in {OutcomeKind.REJECTED, OutcomeKind.SUPPRESSED}
-            assert {outcome.kind for outcome in outcomes.values()} <= DONE
-            assert stage.vendor.members(audience) == {person.key for person in stage.people("ann", "bob")}
+            told = outcomes.pop(refused.key).kind
+            said = f"the vendor refused {refused.key}, and the connector says {told}: read its answer for everybody"
+            assert told in {OutcomeKind.REJECTED, OutcomeKind.SUPPRESSED}, said
+            assert_done(outcomes)
+            stage.assert_members(audience, "ann", "bob")
 
     async def test_a_reason_names_no_person(self) -> None:
         self._skip_where_nobody_is_refused()
@@ -143,7 +144,8 @@ class ConnectorContract(ReadingContract, JobsContract, FeedbackContract, ABC):
             refused = self._someone_refused(stage)
             outcome = (await stage.send(audience, add=[refused]))[refused.key]
             assert outcome.reason, "a refusal needs a reason"
-            assert not {text for text in stage.private() if text in outcome.reason}
+            shown = {text for text in stage.private() if text in outcome.reason}
+            assert not shown, f"the reason shows {', '.join(sorted(shown))}: put the vendor's words through scrubbed()"
 
     async def test_outcomes_name_only_people_of_the_batch(self) -> None:
         async with self.staged() as stage:
@@ -177,14 +179,8 @@ class ConnectorContract(ReadingContract, JobsContract, FeedbackContract, ABC):
     # -- capabilities -------------------------------------------------------------------------------------------------
 
     async def test_what_is_declared_is_written(self) -> None:
-        for capability, methods in OF_CAPABILITY.items():
-            written = [
-                name for name in methods if getattr(self.connector, name, None) is not getattr(Connector, name, None)
-            ]
-            if getattr(self.connector.capabilities, capability):
-                assert written, f"{capability} is declared, but {methods[0]} is not written"
-            elif capability != "replace":
-                assert not written, f"{written[0]} is written, but {capability} is not declared"
+        faults = [fault for capability in OF_CAPABILITY if (fault := self._undone(capability))]
+        assert not faults, "; ".join(faults)
 
     async def test_limits_make_sense(self) -> None:
         async with self.staged() as stage:
@@ -207,7 +203,7 @@ class ConnectorContract(ReadingContract, JobsContract, FeedbackContract, ABC):
             for _ in range(2):
                 result = await stage.connector.erase(gone)
                 assert {outcome.kind for outcome in result.outcomes.values()} <= DONE and result.rest in DONE
-            assert stage.vendor.members(audience) == {stage.person("bob").key}
+            stage.assert_members(audience, "bob")
 
     # -- configuration ------------------------------------------------------------------------------------------------
 
@@ -255,6 +251,17 @@ class ConnectorContract(ReadingContract, JobsContract, FeedbackContract, ABC):
             assert module not in OTHER_WAYS_OUT, f"imports {module}: every request goes through self.http"
 
     # -- the kit's own ------------------------------------------------------------------------------------------------
+
+    def _undone(self, capability: str) -> str:
+        """What is declared and not written, or written and not declared; empty where the two agree."""
+        methods = OF_CAPABILITY[capability]
+        written = [name for name in methods if getattr(self.connector, name) is not getattr(Connector, name)]
+        declared = getattr(self.connector.capabilities, capability)
+        if declared and not written:
+            return f"{capability} is declared, but {methods[0]} is not written"
+        if written and not declared and capability != "replace":
+            return f"{written[0]} is written, but {capability} is not declared"
+        return ""
 
     def _someone_refused(self, stage: Stage) -> Person:
         person = stage.person("refused")

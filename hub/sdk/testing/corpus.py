@@ -54,6 +54,9 @@ NOT_JSON_OBJECTS = tuple(body for body in GARBAGE if body.strip() and not body.s
 _SUBSCRIBING_WORDS = re.compile(r"subscri|opt_?in|consent|newsletter|blacklist|marketing_permission", re.IGNORECASE)
 _HARMLESS = {"status_if_new", "unsubscribed_at"}
 _SUBSCRIBING_STATES = {"subscribed", "pending", "opted_in", "resubscribed"}
+# What other vendors call a subscriber, where it is said of a status: elsewhere these are words like any others.
+_STATUS = re.compile(r"(\w+_)?(status|state)", re.IGNORECASE)
+_ACTIVE_STATES = {"active", "confirmed", "enabled"}
 _SUBSCRIBING_PATH = re.compile(r"subscription-bulk|/subscribe\b|/opt-?in|resubscribe", re.IGNORECASE)
 
 
@@ -78,10 +81,12 @@ def _subscribing_fields(value: Any) -> list[str]:
         return [name for item in value for name in _subscribing_fields(item)]
     if not isinstance(value, dict):
         return []
-    named = [
-        name
-        for name, item in value.items()
-        if name not in _HARMLESS
-        and (_SUBSCRIBING_WORDS.search(name) or (isinstance(item, str) and item.lower() in _SUBSCRIBING_STATES))
-    ]
+    named = [name for name, item in value.items() if name not in _HARMLESS and _subscribes(name, item)]
     return [*named, *(name for item in value.values() for name in _subscribing_fields(item))]
+
+
+def _subscribes(name: str, item: Any) -> bool:
+    if _SUBSCRIBING_WORDS.search(name):
+        return True
+    states = _SUBSCRIBING_STATES | (_ACTIVE_STATES if _STATUS.fullmatch(name) else set())
+    return isinstance(item, str) and item.lower() in states

@@ -68,7 +68,9 @@ class HttpConnectorContract(ConnectorContract, TokensContract):
             before = dict(stage.vendor.subscriptions)
             await stage.send(audience, add=people)
             await stage.send(audience, remove=people)
-            assert {key: stage.vendor.subscriptions.get(key) for key in before} == before
+            for key, state in before.items():
+                now = stage.vendor.subscriptions.get(key)
+                assert now == state, f"at the vendor, {key} was {state} and is {now} after an add and a remove"
 
     async def test_a_secret_never_travels_in_an_address(self) -> None:
         async with self.staged() as stage:
@@ -78,7 +80,8 @@ class HttpConnectorContract(ConnectorContract, TokensContract):
                 text for person in stage.people("ann", "bob") for text in (person.key, person.id)
             }
             for request in stage.wire.requests:
-                assert not [secret for secret in secrets if secret in str(request.url)]
+                shown = [secret for secret in secrets if secret in str(request.url)]
+                assert not shown, f"{request.method} {request.url.path} has {', '.join(shown)} in its address"
 
     # -- answers that go wrong ----------------------------------------------------------------------------------------
 

@@ -14,9 +14,14 @@ from typing import Any
 
 import pytest
 
+import hub.sdk
 from hub.sdk.testing.contract import ConnectorContract
 
 GROUPS = {"ConnectorContract": "every connector", "HttpConnectorContract": "over HTTP"}
+PROMISED = ("AssertionError", "assert ", "Failed: ")
+LINES_OF_AN_ERROR = 3
+LONGEST = 300
+SDK = Path(hub.sdk.__file__).parent
 _SCORES = pytest.StashKey[list[dict[str, str]]]()
 
 
@@ -49,6 +54,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
                 "promise": name.removeprefix("test_").replace("_", " "),
                 "outcome": report.outcome,
                 "why": _why(report),
+                "where": _where(report, item.config.invocation_params.dir),
             }
         )
     return report
@@ -78,9 +84,24 @@ def _group_of(contract: type, name: str) -> str:
 
 
 def _why(report: pytest.TestReport) -> str:
-    """The first line of what went wrong, or why it does not apply."""
+    """What went wrong, or why it does not apply: the first line of what a promise says, and of another error the lines
+    that name the field or the value besides."""
     if isinstance(report.longrepr, tuple):
         return str(report.longrepr[2]).removeprefix("Skipped: ")
     crash = getattr(report.longrepr, "reprcrash", None)
-    told = crash.message if crash else report.longreprtext
-    return next(iter(told.splitlines()), "").removeprefix("AssertionError: ")
+    told = [line.strip() for line in (crash.message if crash else report.longreprtext).splitlines() if line.strip()]
+    said = told[:1] if told and told[0].startswith(PROMISED) else told[:LINES_OF_AN_ERROR]
+    return " ".join(said).removeprefix("AssertionError: ")[:LONGEST]
+
+
+def _where(report: pytest.TestReport, folder: Path) -> str:
+    """The innermost line of the package's own that led to an error; empty where the promise itself was found broken."""
+    entries = getattr(getattr(report.longrepr, "reprtraceback", None), "reprentries", ())
+    places = [place for entry in entries if (place := getattr(entry, "reprfileloc", None))]
+    own = [place for place in places if _is_own((folder / place.path).resolve(), folder)]
+    return f"{Path(own[-1].path).name}:{own[-1].lineno}" if own else ""
+
+
+def _is_own(file: Path, folder: Path) -> bool:
+    installed = {"site-packages", "dist-packages"} & {*file.parts}
+    return file.is_relative_to(folder.resolve()) and not installed and not file.is_relative_to(SDK)

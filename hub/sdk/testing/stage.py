@@ -1,11 +1,12 @@
 """One connector, set up as the hub would, with its vendor; and the hub's part of a run: batches, begin and finish."""
+# ruff: noqa: S101 - tests assert
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 import traceback
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -120,6 +121,12 @@ class Stage:
         add = self.people("ann", "bob")
         return self.batches((), self.people("ann", bare=True))[0] if removing else self.batches(add, ())[0]
 
+    def assert_members(self, audience: Audience, *names: str) -> None:
+        """The people of these names are in the audience at the vendor, and nobody else."""
+        there, wanted = self.vendor.members(audience), {person.key for person in self.people(*names)}
+        said = f"lacks {_few(wanted - there)} and has {_few(there - wanted)} too many"
+        assert there == wanted, f"{type(self.vendor).__name__}.members() {said}"
+
     def private(self) -> set[str]:
         """What must never show: the secrets of the configuration and everything about the kit's people."""
         people = [self.person(name) for name in ("ann", "bob", "refused")]
@@ -148,6 +155,19 @@ async def staged(
         async with Http(EgressPolicy(vendor.listens)) as http:
             settings = connector.Config.model_validate(dict(config))
             yield Stage(connector(settings, http, Workspace(Path(folder))), vendor, wire, fields)
+
+
+def assert_done(outcomes: Mapping[str, Outcome]) -> None:
+    """Everybody was accepted, or was there (or gone) already."""
+    others = [
+        f"{key} {outcome.kind}: {outcome.reason}" for key, outcome in outcomes.items() if outcome.kind not in DONE
+    ]
+    assert not others, f"the vendor refused nobody, yet the connector says {_few(others)}"
+
+
+def _few(names: Collection[str]) -> str:
+    shown = ", ".join(sorted(names)[:3]) or "nobody"
+    return shown + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _halves(batch: Batch) -> Iterator[Batch]:
