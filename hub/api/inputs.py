@@ -110,6 +110,10 @@ class SyncCreateInput:
     purposes: list[str] = needs("Keys of the purposes, all of which a person must have granted.")
     mode: SyncMode | None = asks("What the sync does to the audience.", SyncMode.MIRROR)
     schedule: str | None = asks("manual, continuous, or a cron expression in UTC.", "manual")
+    audit_schedule: str | None = asks(
+        "A cron expression in UTC by which the vendor's list of members is read back; none by itself if left out. "
+        "UNSUPPORTED where the vendor tells neither who is there nor how many."
+    )
     fields: JSON | None = asks("An object from the vendor's field to a trait; without it only the person's id is sent.")
     max_removal_share: float | None = asks(
         "A run that would remove more than this share waits for approval; 0.3 if left out. With 1 everybody may go, "
@@ -137,6 +141,7 @@ class SyncUpdateInput:
     purposes: list[str] | None = asks("Keys of the purposes, all of which a person must have granted.")
     mode: SyncMode | None = asks("What the sync does to the audience; null is MIRROR.")
     schedule: str | None = asks("manual, continuous, or a cron expression in UTC; null is manual.")
+    audit_schedule: str | None = asks("A cron expression in UTC for audits; null is none by themselves.")
     fields: JSON | None = asks("An object from the vendor's field to a trait; null maps nothing.")
     max_removal_share: float | None = asks("The share that waits for approval; null is 0.3.")
     max_growth: float | None = asks("How many times as large an audience may become at once; null is 10.")

@@ -168,6 +168,7 @@ class Sync:
     max_growth: float = 10.0
     alerts: Thresholds = field(default_factory=Thresholds)
     signals: dict[str, str] = field(default_factory=dict)
+    audit_schedule: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +211,7 @@ class Run:
     failure: Problem | None = None
     cancel_requested: bool = False
     scope: Scope = Scope.ALL
-    # Where an ERASE goes, which is of no sync.
-    destination_id: int | None = None
+    destination_id: int | None = None  # where an ERASE goes, which is of no sync
     # The audience that an EMPTY run clears, when the sync has moved on to another; empty means the sync's own.
     audience: str = ""
 

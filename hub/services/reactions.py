@@ -18,7 +18,7 @@ from hub.core.scopes import Scope
 from hub.logs import where
 from hub.services import plans, segments, syncs, withdrawals
 from hub.services.hub import Hub
-from hub.services.schedule import CONTINUOUS, MANUAL, Timetable
+from hub.services.schedule import CONTINUOUS, MANUAL, Timetable, of_audits, of_runs
 from hub.services.vendors import Vendors
 from hub.warehouse.plan import preview_plan
 from hub.warehouse.settle import Repeat, repeats
@@ -72,7 +72,7 @@ class Reactions:
     def __init__(self, hub: Hub, vendors: Vendors) -> None:
         self._hub = hub
         self._vendors = vendors
-        self._timetable = Timetable()
+        self._timetables = {Scope.ALL: Timetable(of_runs), Scope.AUDIT: Timetable(of_audits)}
         self._rests = Rests()
         self._missed: set[int] = set()
         self._repeats: list[Repeat] | None = None
@@ -188,15 +188,21 @@ class Reactions:
         now = self._hub.clock.now()
         known = {sync.id: sync for sync in await self._hub.store.syncs.all()}
         for sync in known.values():
-            last = None if self._timetable.knows(sync) else await self._last_by_schedule(sync)
-            due = self._timetable.due(sync, now, last)
-            if due and not sync.paused and not await self._destination_paused(sync):
-                self._say_queued(sync, await self._hub.store.runs.queue_on_time(sync.id, due, now=now))
+            for scope in self._timetables:
+                await self._keep_to_schedule(sync, scope, now)
         await self._repeat(known, now)
 
-    async def _last_by_schedule(self, sync: Sync) -> datetime | None:
+    async def _keep_to_schedule(self, sync: Sync, scope: Scope, now: datetime) -> None:
+        timetable = self._timetables[scope]
+        last = None if timetable.knows(sync) else await self._last_by_schedule(sync, scope)
+        due = timetable.due(sync, now, last)
+        if due and not sync.paused and not await self._destination_paused(sync):
+            self._say_queued(sync, await self._hub.store.runs.queue_on_time(sync.id, due, now=now, scope=scope))
+
+    async def _last_by_schedule(self, sync: Sync, scope: Scope) -> datetime | None:
         recent = await self._hub.store.runs.of_sync(sync.id, RECENT_RUNS)
-        return next((run.created_at for run in recent if run.cause is RunCause.SCHEDULE), None)
+        by_schedule = (run for run in recent if run.cause is RunCause.SCHEDULE and run.scope.audits is scope.audits)
+        return next((run.created_at for run in by_schedule), None)
 
     async def _repeat(self, known: dict[int, Sync], now: datetime) -> None:
         """Say again what an unanswered request may have undone meanwhile (law L7); each instant is looked at once."""

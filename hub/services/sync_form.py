@@ -20,6 +20,7 @@ from hub.services.schedule import CONTINUOUS, MANUAL
 
 LONGEST_FIELD = 200
 CRON_FIELDS = 5
+TOO_OFTEN = "A cron expression has five fields here: nothing runs more often than every minute."
 LONGEST_WAIT_MINUTES = 60 * 24 * 366
 
 
@@ -56,11 +57,23 @@ def schedule_problems(schedule: str) -> Iterator[Problem]:
         return
     parts = schedule.split()
     if len(parts) > CRON_FIELDS:
-        yield _invalid("A cron expression has five fields here: nothing runs more often than every minute.", "schedule")
+        yield _invalid(TOO_OFTEN, "schedule")
     elif len(parts) < CRON_FIELDS or not _comes_round(schedule):
         meant = nearest(schedule, [MANUAL, CONTINUOUS])
         said = "The schedule must be manual, continuous, or a cron expression of five fields in UTC that comes round."
         yield Problem(ErrorCode.INVALID, said, ("input", "schedule"), suggestion=meant)
+
+
+def audit_schedule_problems(schedule: str, connector: str, *, can_audit: bool) -> Iterator[Problem]:
+    parts = schedule.split()
+    if not can_audit:
+        said = f"{connector} cannot say who is in an audience, nor how many, so it cannot be audited: leave it out."
+        yield Problem(ErrorCode.UNSUPPORTED, said, ("input", "auditSchedule"))
+    elif len(parts) > CRON_FIELDS:
+        yield _invalid(TOO_OFTEN, "auditSchedule")
+    elif len(parts) < CRON_FIELDS or not _comes_round(schedule):
+        said = "Audits go by a cron expression of five fields in UTC that comes round; null for none by themselves."
+        yield _invalid(said, "auditSchedule")
 
 
 def field_problems(fields: Any, traits: Iterable[str]) -> Iterator[Problem]:

@@ -18,6 +18,7 @@ from hub.core.slug import key_problems
 from hub.errors import ErrorCode, HubError, Problem, refuse
 from hub.sdk.contract import Capabilities
 from hub.services import sync_form
+from hub.services.auditing import can_audit
 from hub.services.hub import Hub
 from hub.services.schedule import MANUAL
 from hub.services.vendors import Vendors
@@ -33,6 +34,7 @@ AT_FIRST: Mapping[str, Any] = MappingProxyType(
     {
         "mode": SyncMode.MIRROR,
         "schedule": MANUAL,
+        "audit_schedule": None,
         "fields": {},
         "max_removal_share": 0.3,
         "max_growth": 10.0,
@@ -73,9 +75,9 @@ async def create(
 
 
 async def update(hub: Hub, key: str, *, if_version: int | None = None, **changes: Any) -> Sync:
-    """Change `audience`, `purposes`, `mode`, `schedule`, `fields`, `max_removal_share`, `max_growth`, `rollout_share`,
-    `signals` or `alerts`; what is not given stays, also of the thresholds in `alerts`, and None for them means the
-    defaults.
+    """Change `audience`, `purposes`, `mode`, `schedule`, `audit_schedule`, `fields`, `max_removal_share`, `max_growth`,
+    `rollout_share`, `signals` or `alerts`; what is not given stays, also of the thresholds in `alerts`, and None for
+    them means the defaults.
 
     Another audience: those delivered are removed from the old one, and the next run adds to the new one. HubError
     NOT_FOUND, CONFLICT when the sync is not at `if_version`, else as `create`.
@@ -218,6 +220,9 @@ async def _problems(hub: Hub, destination: Destination, given: Mapping[str, Any]
         found.append(sync_form.mode_problems(given["mode"], destination.connector, capabilities))
     if "schedule" in given:
         found.append(sync_form.schedule_problems(given["schedule"]))
+    if given.get("audit_schedule") is not None:
+        able = can_audit(await capabilities_of(hub, destination))
+        found.append(sync_form.audit_schedule_problems(given["audit_schedule"], destination.connector, can_audit=able))
     if "fields" in given:
         traits = await asyncio.to_thread(catalogue.traits, hub.engine)
         found.append(sync_form.field_problems(given["fields"], [trait.name for trait in traits]))
@@ -233,8 +238,9 @@ async def _problems(hub: Hub, destination: Destination, given: Mapping[str, Any]
 
 def _tidied(given: Mapping[str, Any]) -> dict[str, Any]:
     tidy = dict(given)
-    if "schedule" in tidy:
-        tidy["schedule"] = " ".join(tidy["schedule"].split())
+    for name in ("schedule", "audit_schedule"):
+        if tidy.get(name):
+            tidy[name] = " ".join(tidy[name].split())
     return tidy
 
 

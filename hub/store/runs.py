@@ -75,14 +75,15 @@ class Runs(Repository[Run]):
         raise AssertionError("unreachable")
 
     @stored
-    async def queue_on_time(self, sync_id: int, at: datetime, *, now: datetime) -> Run | None:
-        """The run that the schedule asks for at this instant; None if it has been queued for that before, here or by
-        another worker."""
+    async def queue_on_time(self, sync_id: int, at: datetime, *, now: datetime, scope: Scope = Scope.ALL) -> Run | None:
+        """The run that the schedule, or for an AUDIT that of the audits, asks for at this instant; None if it has been
+        queued for that before, here or by another worker."""
+        seen = "audit_scheduled_at" if scope.audits else "scheduled_at"
         async with self._database.transaction():
-            unseen = models.Sync.filter(Q(scheduled_at=None) | Q(scheduled_at__lt=at), id=sync_id)
-            return (
-                await self.queue(sync_id, RunCause.SCHEDULE, now=now) if await unseen.update(scheduled_at=at) else None
-            )
+            unseen = models.Sync.filter(Q(**{seen: None}) | Q(**{f"{seen}__lt": at}), id=sync_id)
+            if not await unseen.update(**{seen: at}):
+                return None
+            return await self.queue(sync_id, RunCause.SCHEDULE, now=now, scope=scope)
 
     async def _create(
         self, sync_id: int, cause: RunCause, *, now: datetime, as_of: datetime | None, scope: Scope, audience: str

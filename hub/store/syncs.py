@@ -15,7 +15,9 @@ from hub.store import models
 from hub.store.database import stored
 from hub.store.repository import KeyedRepository, known
 
-CHANGEABLE = "audience purposes mode schedule fields max_removal_share max_growth rollout_share alerts signals".split()
+CHANGEABLE = (
+    "audience purposes mode schedule audit_schedule fields max_removal_share max_growth rollout_share alerts signals"
+).split()
 
 
 class Syncs(KeyedRepository[Sync]):
@@ -43,6 +45,7 @@ class Syncs(KeyedRepository[Sync]):
         max_growth: float = 10.0,
         alerts: Thresholds | None = None,
         signals: Mapping[str, str] | None = None,
+        audit_schedule: str | None = None,
     ) -> Sync:
         """HubError CONFLICT when the key is taken or the destination has a sync for this audience."""
         row = await models.Sync.create(
@@ -59,6 +62,7 @@ class Syncs(KeyedRepository[Sync]):
             max_growth=max_growth,
             alerts=alerts and asdict(alerts),
             signals=dict(signals or {}),
+            audit_schedule=audit_schedule,
         )
         return await self._one(row.id)
 
@@ -126,4 +130,5 @@ def _sync(row: Any, last_run_id: int | None) -> Sync:
         signals=dict(row.signals or {}),
         max_growth=row.max_growth,
         alerts=Thresholds(**(row.alerts or {})),
+        audit_schedule=row.audit_schedule,
     )

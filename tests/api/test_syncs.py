@@ -261,6 +261,7 @@ UNFIT = [
     ({"purposes": ["none"]}, "NOT_FOUND", ["input", "purposes"]),
     ({"purposes": []}, "INVALID", ["input", "purposes"]),
     ({"schedule": "sometimes"}, "INVALID", ["input", "schedule"]),
+    ({"auditSchedule": "sometimes"}, "INVALID", ["input", "auditSchedule"]),
     ({"fields": {"mail": "emial"}}, None, ["input", "fields"]),
     ({"fields": ["email"]}, "INVALID", ["input", "fields"]),
     ({"maxRemovalShare": 7}, "INVALID", ["input", "maxRemovalShare"]),
@@ -279,6 +280,14 @@ async def test_a_sync_that_cannot_be_says_where(shop: Served) -> None:
         assert payload["sync"] is None
         assert payload["errors"][0]["path"][: len(path)] == path
         assert code is None or payload["errors"][0]["code"] == code
+
+
+async def test_audits_are_scheduled_and_left_to_the_admin_again(shop: Served) -> None:
+    query = """mutation($input: SyncUpdateInput!) { syncUpdate(key: "all-to-shop", input: $input) {
+        sync { auditSchedule } errors { code path message } } }"""
+    for given in ("30 4 * * 0", None):
+        changed = (await shop.ask(query, input={"auditSchedule": given}))["syncUpdate"]
+        assert changed == {"sync": {"auditSchedule": given}, "errors": []}
 
 
 async def test_a_sync_is_changed_and_rested(shop: Served) -> None:

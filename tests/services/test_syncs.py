@@ -27,6 +27,14 @@ class OneWay(Sandbox):
         return self.capabilities
 
 
+class Mute(Sandbox):
+    key = "mute"
+    capabilities = Capabilities()
+
+    def limits(self) -> Capabilities:
+        return self.capabilities
+
+
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Shop]:
     async with shop(tmp_path) as opened:
@@ -68,6 +76,11 @@ UNFIT: list[tuple[dict[str, Any], Any]] = [
     ({"schedule": "*/5 * * * * *"}, ("INVALID", ("input", "schedule"), None)),
     ({"schedule": "61 * * * *"}, ("INVALID", ("input", "schedule"), None)),
     ({"schedule": "0 0 30 2 *"}, ("INVALID", ("input", "schedule"), None)),
+    ({"audit_schedule": "manual"}, ("INVALID", ("input", "auditSchedule"), None)),
+    ({"audit_schedule": "continuous"}, ("INVALID", ("input", "auditSchedule"), None)),
+    ({"audit_schedule": "*/5 * * * * *"}, ("INVALID", ("input", "auditSchedule"), None)),
+    ({"audit_schedule": "61 * * * *"}, ("INVALID", ("input", "auditSchedule"), None)),
+    ({"audit_schedule": ""}, ("INVALID", ("input", "auditSchedule"), None)),
     ({"mode": SyncMode.REPLACE}, ("UNSUPPORTED", ("input", "mode"), "MIRROR")),
     ({"max_removal_share": 1.1}, ("INVALID", ("input", "maxRemovalShare"), None)),
     ({"max_removal_share": float("nan")}, ("INVALID", ("input", "maxRemovalShare"), None)),
@@ -85,6 +98,24 @@ async def test_what_cannot_be_is_refused_with_its_place(store: Shop) -> None:
 async def test_all_that_is_wrong_is_said_at_once(store: Shop) -> None:
     found = await refused(make(store, key="a b", purposes=[], schedule="x", max_removal_share=-1))
     assert [path[1] for _, path, _ in found] == ["key", "purposes", "schedule", "maxRemovalShare"]
+
+
+async def test_audits_by_themselves_stand_as_they_were_asked_for_until_they_are_cleared(store: Shop) -> None:
+    made = await make(store, audit_schedule="30  4 * * 0")
+    assert made.audit_schedule == "30 4 * * 0"
+    assert (await syncs.update(store.hub, "second", schedule="continuous")).audit_schedule == "30 4 * * 0"
+    assert (await syncs.update(store.hub, "second", audit_schedule=None)).audit_schedule is None
+    assert (await make(store, "third", audience="silver")).audit_schedule is None
+
+
+async def test_where_a_vendor_says_nothing_of_who_is_there_no_audit_can_be_scheduled(store: Shop) -> None:
+    store.hub.registry = Registry({**store.hub.registry.connectors, "mute": Mute})
+    await destinations.create(store.hub, "street", "Street", "mute", {})
+    unsupported = [("UNSUPPORTED", ("input", "auditSchedule"), None)]
+    assert await refused(make(store, destination="street", audit_schedule="0 4 * * *")) == unsupported
+    await make(store, destination="street")
+    assert await refused(syncs.update(store.hub, "second", audit_schedule="0 4 * * *")) == unsupported
+    assert (await syncs.update(store.hub, "second", audit_schedule=None)).audit_schedule is None
 
 
 async def test_where_nobody_can_be_removed_no_withdrawal_could_be_carried_out_so_nobody_is_sent(store: Shop) -> None:

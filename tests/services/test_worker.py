@@ -12,7 +12,7 @@ import pytest
 from connectors.sandbox import Sandbox
 from hub.core.records import ConsentAction, Run, RunCause, RunStatus
 from hub.core.scopes import Scope
-from hub.services import metrics, runs, segments
+from hub.services import metrics, runs, segments, syncs
 from hub.services.worker import Worker
 from tests.services.shop import PATIENCE_S, Shop, shop, until, working
 
@@ -148,6 +148,42 @@ async def test_a_cron_sync_runs_when_its_hour_has_come_and_once_for_several_miss
         await until(lambda: idle(open_shop))
     [run] = await all_runs(open_shop)
     assert run.cause is RunCause.SCHEDULE
+
+
+async def test_an_audit_has_a_schedule_of_its_own_and_runs_once_for_several_missed_times(open_shop: Shop) -> None:
+    await open_shop.set_up(2)
+    await syncs.update(open_shop.hub, open_shop.sync.key, audit_schedule="30 4 * * *")
+    async with working(open_shop.hub):
+        await asyncio.sleep(1.3)
+        assert not await all_runs(open_shop)
+        open_shop.clock.pass_by(days=3)
+        await until(lambda: has_run(open_shop))
+        await until(lambda: idle(open_shop))
+        [audit] = await all_runs(open_shop)
+        assert (audit.cause, audit.scope, audit.status) == (RunCause.SCHEDULE, Scope.AUDIT, RunStatus.SUCCEEDED)
+        await syncs.pause(open_shop.hub, open_shop.sync.key)
+        open_shop.clock.pass_by(days=1)
+        await asyncio.sleep(1.3)
+    assert not open_shop.there and len(await all_runs(open_shop)) == 1
+
+
+async def test_a_schedule_of_runs_and_one_of_audits_are_each_kept_to(open_shop: Shop) -> None:
+    await open_shop.set_up(2, schedule="0 * * * *")
+    await syncs.update(open_shop.hub, open_shop.sync.key, audit_schedule="30 12 * * *")
+    async with working(open_shop.hub):
+        await asyncio.sleep(1.3)
+        open_shop.clock.pass_by(minutes=31)
+        await until(lambda: has_run(open_shop))
+        await until(lambda: idle(open_shop))
+        assert [run.scope for run in await all_runs(open_shop)] == [Scope.AUDIT]
+        open_shop.clock.pass_by(minutes=30)
+        await until(lambda: has_run(open_shop, 2))
+        await until(lambda: idle(open_shop))
+    assert [run.scope for run in await all_runs(open_shop)] == [Scope.ALL, Scope.AUDIT]
+
+
+async def has_run(opened: Shop, times: int = 1) -> bool:
+    return len(await all_runs(opened)) >= times
 
 
 async def test_a_remove_after_an_unanswered_add_is_repeated_once_the_add_can_no_longer_land(open_shop: Shop) -> None:

@@ -294,6 +294,20 @@ async def test_schedulers_that_come_to_the_same_hour_queue_one_run(store: Store,
     assert await store.runs.queue_on_time(sync.id, after(3600), now=after(3600))
 
 
+async def test_schedulers_that_come_to_the_same_hour_of_audits_queue_one_beside_the_run_of_that_hour(
+    store: Store, sync: Sync
+) -> None:
+    sending = await store.runs.queue_on_time(sync.id, NOON, now=NOON)
+    asked = await asyncio.gather(
+        *(store.runs.queue_on_time(sync.id, NOON, now=NOON, scope=Scope.AUDIT) for _ in range(8))
+    )
+    [audit] = [run for run in asked if run]
+    assert (audit.cause, audit.scope) == (RunCause.SCHEDULE, Scope.AUDIT)
+    assert sending and sending.id != audit.id
+    assert await store.runs.queue_on_time(sync.id, after(3600), now=after(3600), scope=Scope.AUDIT)
+    assert await store.runs.queue_on_time(sync.id, after(60), now=after(60))
+
+
 async def test_runs_outlive_their_sync_and_hold_nobody_up(store: Store, sync: Sync) -> None:
     run = await store.runs.queue(sync.id, MANUAL, now=NOON)
     await claim(store)

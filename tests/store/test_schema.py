@@ -19,6 +19,7 @@ from tests.conftest import DIALECT, SECRET_KEY
 ALL = ["0001_initial", "0002_append_only", "0003_subjects", "0004_rollout_share", "0005_run_history", "0006_alerts"]
 ALL += ["0007_scheduled_at", "0008_allowance", "0009_signals"]
 ALL += ["0010_feedback_purposes", "0011_erasures", "0012_kept_tokens"]
+ALL += ["0013_audit_schedule"]
 # An index over a part of a table, which a model cannot say.
 ONLY_IN_SQL = "consent_entry_subject"
 

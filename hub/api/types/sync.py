@@ -48,6 +48,7 @@ class Sync(Node):
     audience: str = says("The audience's name at the vendor.")
     mode: records.SyncMode = says("What the sync does to the audience.")
     schedule: str = says("manual | continuous | a cron expression")
+    audit_schedule: str | None = says("A cron expression, in UTC, by which it is audited; null for never by itself.")
     fields: JSON = says("From the vendor's field to the trait that fills it; nothing else leaves the hub.")
     max_removal_share: float = says("A run that would remove more than this share waits for approval.")
     max_growth: float = says(
@@ -71,6 +72,7 @@ class Sync(Node):
             audience=record.audience,
             mode=record.mode,
             schedule=record.schedule,
+            audit_schedule=record.audit_schedule,
             fields=dict(record.fields),
             max_removal_share=record.max_removal_share,
             max_growth=record.max_growth,

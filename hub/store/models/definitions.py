@@ -112,6 +112,8 @@ class Sync(Model):
     alerts = fields.JSONField(null=True)
     max_growth = fields.FloatField(default=10.0, db_default=10.0)
     scheduled_at = fields.DatetimeField(null=True)
+    audit_schedule = fields.CharField(NAME, null=True)
+    audit_scheduled_at = fields.DatetimeField(null=True)
     signals = fields.JSONField(null=True)
     paused = fields.BooleanField(default=False)
     version = fields.IntField(default=1)
