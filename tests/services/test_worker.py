@@ -12,7 +12,8 @@ import pytest
 from connectors.sandbox import Sandbox
 from hub.core.records import ConsentAction, Run, RunCause, RunStatus
 from hub.core.scopes import Scope
-from hub.services import metrics, runs, segments, syncs
+from hub.services import metrics, reactions, runs, segments, syncs
+from hub.services.reactions import Reactions
 from hub.services.worker import Worker
 from tests.services.shop import PATIENCE_S, Shop, shop, until, working
 
@@ -21,6 +22,31 @@ from tests.services.shop import PATIENCE_S, Shop, shop, until, working
 async def open_shop(tmp_path: Path) -> AsyncIterator[Shop]:
     async with shop(tmp_path) as opened:
         yield opened
+
+
+class Rounds:
+    """The looks that the worker takes at its timetables, which are quicker here than once a second."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.done = 0
+        look = Reactions.on_time
+
+        async def counted(worker: Reactions) -> None:
+            await look(worker)
+            self.done += 1
+
+        monkeypatch.setattr(reactions, "TICK_S", 0.05)
+        monkeypatch.setattr(Reactions, "on_time", counted)
+
+    async def pass_by(self) -> None:
+        """Until one that began after now has ended."""
+        wanted = self.done + 2
+        await until(lambda: self.done >= wanted)
+
+
+@pytest.fixture
+def rounds(monkeypatch: pytest.MonkeyPatch) -> Rounds:
+    return Rounds(monkeypatch)
 
 
 async def all_runs(opened: Shop) -> list[Run]:
@@ -138,10 +164,12 @@ async def test_a_continuous_sync_takes_up_whoever_agrees(open_shop: Shop) -> Non
         await until(lambda: open_shop.there == {"p000", "p001"})
 
 
-async def test_a_cron_sync_runs_when_its_hour_has_come_and_once_for_several_missed_ones(open_shop: Shop) -> None:
+async def test_a_cron_sync_runs_when_its_hour_has_come_and_once_for_several_missed_ones(
+    open_shop: Shop, rounds: Rounds
+) -> None:
     await open_shop.set_up(2, schedule="0 * * * *")
     async with working(open_shop.hub):
-        await asyncio.sleep(1.3)
+        await rounds.pass_by()
         assert not await all_runs(open_shop)
         open_shop.clock.pass_by(hours=5)
         await until(lambda: len(open_shop.there) == 2)
@@ -150,11 +178,13 @@ async def test_a_cron_sync_runs_when_its_hour_has_come_and_once_for_several_miss
     assert run.cause is RunCause.SCHEDULE
 
 
-async def test_an_audit_has_a_schedule_of_its_own_and_runs_once_for_several_missed_times(open_shop: Shop) -> None:
+async def test_an_audit_has_a_schedule_of_its_own_and_runs_once_for_several_missed_times(
+    open_shop: Shop, rounds: Rounds
+) -> None:
     await open_shop.set_up(2)
     await syncs.update(open_shop.hub, open_shop.sync.key, audit_schedule="30 4 * * *")
     async with working(open_shop.hub):
-        await asyncio.sleep(1.3)
+        await rounds.pass_by()
         assert not await all_runs(open_shop)
         open_shop.clock.pass_by(days=3)
         await until(lambda: has_run(open_shop))
@@ -163,15 +193,15 @@ async def test_an_audit_has_a_schedule_of_its_own_and_runs_once_for_several_miss
         assert (audit.cause, audit.scope, audit.status) == (RunCause.SCHEDULE, Scope.AUDIT, RunStatus.SUCCEEDED)
         await syncs.pause(open_shop.hub, open_shop.sync.key)
         open_shop.clock.pass_by(days=1)
-        await asyncio.sleep(1.3)
+        await rounds.pass_by()
     assert not open_shop.there and len(await all_runs(open_shop)) == 1
 
 
-async def test_a_schedule_of_runs_and_one_of_audits_are_each_kept_to(open_shop: Shop) -> None:
+async def test_a_schedule_of_runs_and_one_of_audits_are_each_kept_to(open_shop: Shop, rounds: Rounds) -> None:
     await open_shop.set_up(2, schedule="0 * * * *")
     await syncs.update(open_shop.hub, open_shop.sync.key, audit_schedule="30 12 * * *")
     async with working(open_shop.hub):
-        await asyncio.sleep(1.3)
+        await rounds.pass_by()
         open_shop.clock.pass_by(minutes=31)
         await until(lambda: has_run(open_shop))
         await until(lambda: idle(open_shop))
