@@ -174,6 +174,15 @@ def test_a_connector_that_cannot_be_used_is_listed_with_its_reason(home: Home) -
     assert known.startswith("sandbox\t") and disabled == "acme\t\tdisabled\tnot installed"
 
 
+def test_the_connectors_are_listed_alike_by_a_running_hub_and_without_one_which_makes_no_stores(
+    running: Running, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "nothing-here"
+    listed = running.home.hub("connectors", HUB_DATA=str(elsewhere))
+    assert listed.returncode == 0 and listed.stdout == running.home.hub("connectors").stdout
+    assert not elsewhere.exists()
+
+
 def test_migrate_says_what_it_did_and_is_done_once(home: Home) -> None:
     first, second = home.hub("migrate"), home.hub("migrate")
     assert first.returncode == second.returncode == 0

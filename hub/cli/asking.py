@@ -6,13 +6,14 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hub.cli.printing import bar, print_counts, print_problems, print_table
 from hub.cli.remote import Asked, Remote, problem_of, running
 from hub.errors import ErrorCode, HubError, refuse
-from hub.settings import read_settings
+from hub.settings import Settings, read_settings
 
 PEOPLE = (
     "added",
@@ -77,14 +78,34 @@ def query(graphql: str, variables: str | None) -> None:
 
 def connectors() -> None:
     """Print what is installed, and what of it cannot be used."""
-    with a_hub() as hub:
-        asked = "{ connectors { key title channel capabilities } disabledConnectors { key reason } }"
-        found = _data(hub.graphql(asked))
-    rows = [
+    settings = read_settings()
+    address = running(settings)
+    rows = _told_by(Remote(address)) if address else _found_here(settings)
+    print_table("Connectors", ("key", "title", "channel", "can"), rows)
+
+
+Row = tuple[str, str, str, str]
+
+
+def _told_by(hub: Asked) -> list[Row]:
+    asked = "{ connectors { key title channel capabilities } disabledConnectors { key reason } }"
+    found = _data(hub.graphql(asked))
+    usable = [
         (one["key"], one["title"], one["channel"].lower(), _able(one["capabilities"])) for one in found["connectors"]
     ]
-    rows += [(one["key"], "", "disabled", one["reason"]) for one in found["disabledConnectors"]]
-    print_table("Connectors", ("key", "title", "channel", "can"), rows)
+    return usable + [(one["key"], "", "disabled", one["reason"]) for one in found["disabledConnectors"]]
+
+
+def _found_here(settings: Settings) -> list[Row]:
+    """Where no hub runs: what is installed is known without its stores, which are not made for this."""
+    from hub.plugins import load_registry
+
+    found = load_registry(settings.connectors)
+    usable = sorted(found.connectors.items())
+    return [
+        *((key, one.title, one.channel.value.lower(), _able(asdict(one.capabilities))) for key, one in usable),
+        *((key, "", "disabled", reason) for key, reason in sorted(found.disabled.items())),
+    ]
 
 
 def run(sync: str, *, follow: bool, full: bool) -> None:

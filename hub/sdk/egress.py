@@ -68,7 +68,7 @@ class EgressPolicy:
         """What can be told from the URL alone; raises EgressDenied."""
         scheme, host, port, rest = _parts(url)
         if scheme != "https" and not self.lists(host, port):
-            raise EgressDenied("only https addresses may be reached", "the operator can list host:port")
+            raise unlisted("only https addresses may be reached", host, port)
         return Endpoint(scheme, self.check_host(host, port), port, rest, self.lists(host, port))
 
     def check_host(self, host: str, port: int) -> str:
@@ -78,8 +78,8 @@ class EgressPolicy:
         if self.lists(host, port):
             return host
         if port != 443:
-            raise EgressDenied(f"port {port} may not be reached", "the operator can list host:port")
-        _refuse_private_host(host)
+            raise unlisted(f"port {port} may not be reached", host, port)
+        _refuse_private_host(host, port)
         return host
 
     async def admit(self, url: str) -> Endpoint:
@@ -107,13 +107,21 @@ class EgressPolicy:
         if not found:
             raise TransientError(f"{host} has no address", sent=False)
         if not self.lists(host, port) and not all(is_public(ip_address(address)) for address in found):
-            raise EgressDenied(f"{host} leads to a private address", "the operator can list host:port")
+            raise unlisted(f"{host} leads to a private address", host, port)
         return found
 
     def lists(self, host: str, port: int) -> bool:
         """Whether the operator opened exactly this host and port."""
-        spelled = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return spelled in {entry.lower() for entry in self.allow}
+        return _spelled(host, port) in {entry.lower() for entry in self.allow}
+
+
+def _spelled(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def unlisted(why: str, host: str, port: int) -> EgressDenied:
+    """Refused, but for the operator's leave, who is told what to write where."""
+    return EgressDenied(f"{why} (the operator can list {_spelled(host, port)} in HUB_EGRESS_ALLOW)")
 
 
 def is_public(address: Address) -> bool:
@@ -170,12 +178,12 @@ def _literal(kind: type[IPv4Address] | type[IPv6Address], host: str) -> Address:
         raise EgressDenied("the host is not a plain name or a plainly written address") from None
 
 
-def _refuse_private_host(host: str) -> None:
+def _refuse_private_host(host: str, port: int) -> None:
     if ":" in host or _NUMERIC.fullmatch(host):
         if not is_public(ip_address(host)):
-            raise EgressDenied(f"{host} is a private address", "the operator can list host:port")
+            raise unlisted(f"{host} is a private address", host, port)
     elif "." not in host or any(f".{host}".endswith(f".{name}") for name in _LOCAL_NAMES):
-        raise EgressDenied(f"{host} is a local name", "the operator can list host:port")
+        raise unlisted(f"{host} is a local name", host, port)
 
 
 def _ascii_spelling(url: str) -> str | None:

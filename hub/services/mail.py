@@ -17,7 +17,7 @@ import aiosmtplib
 
 from hub.errors import ErrorCode, refuse
 from hub.sdk.dialling import connected
-from hub.sdk.egress import EgressDenied, EgressPolicy
+from hub.sdk.egress import EgressPolicy, unlisted
 from hub.sdk.errors import AuthError, ConnectorError, RefusedError, TransientError
 from hub.sdk.http import trusting_the_usual
 from hub.settings import Settings
@@ -64,8 +64,7 @@ async def send(policy: EgressPolicy, server: MailServer, message: EmailMessage) 
     """Hand the message to the server. Raises EgressDenied, AuthError, RefusedError, or TransientError for faults that
     may pass; PartlyRefused where some recipients were refused."""
     if server.plain and not policy.lists(server.host, server.port):
-        said = f"{server.host}:{server.port} would be spoken to without TLS"
-        raise EgressDenied(said, "the operator can list host:port")
+        raise unlisted(f"{server.host} would be spoken to without TLS", server.host, server.port)
     try:
         async with asyncio.timeout(TOTAL_S):
             refused = await _hand_over(server, message, await connected(policy, server.host, server.port))

@@ -87,7 +87,10 @@ def test_a_denial_is_for_the_caller_and_pauses_a_destination() -> None:
     with pytest.raises(HubError) as denied:
         EgressPolicy().check_url("https://127.0.0.1/secret-path?token=secret")
     assert isinstance(denied.value, AuthError)
-    assert denied.value.reason == "127.0.0.1 is a private address"
+    assert (
+        denied.value.reason
+        == "127.0.0.1 is a private address (the operator can list 127.0.0.1:443 in HUB_EGRESS_ALLOW)"
+    )
     assert "secret" not in f"{denied.value!r} {denied.value.problems}"
 
 
