@@ -7,7 +7,7 @@ EXIT   ?=
 SEEDS  ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real real test-long check format schema matrix bench simulate mutate deploy-lint clean
+.PHONY: help install demo test test-real real test-long check format schema matrix bench simulate mutate deploy-lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ $(VENV)/.demo: $(VENV)/.base
 $(VENV)/.bench: $(VENV)/.base
 	@$(PIP) --editable '.[bench]'
 	@touch $@
+
+install: $(VENV)/.base ## the command itself, .venv/bin/hub
+	@echo "$(BIN)/hub is ready."
 
 demo: $(VENV)/.demo ## a running hub with real purchase data; EXIT=1 ends after printing
 	@$(BIN)/python -m deploy.demo $(if $(EXIT),--exit)

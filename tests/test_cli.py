@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import stat
 import subprocess
@@ -181,6 +182,22 @@ def test_the_connectors_are_listed_alike_by_a_running_hub_and_without_one_which_
     listed = running.home.hub("connectors", HUB_DATA=str(elsewhere))
     assert listed.returncode == 0 and listed.stdout == running.home.hub("connectors").stdout
     assert not elsewhere.exists()
+
+
+FIRST_FILES = {
+    "customers.csv": PEOPLE,
+    "orders.ndjson": '{"profile_id": "p1", "name": "purchase", "ts": "2026-01-31T09:30:00Z", "id": "e1"}\n',
+    "consents.csv": "id,purpose,action,source,effective_at\np1,newsletter,grant,form,2026-01-31T09:30:00Z\n",
+}
+
+
+def test_the_first_steps_of_the_readme_take_everything_in_one_after_the_other(home: Home) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    steps = [shlex.split(line) for line in re.findall(r"^\.venv/bin/hub ((?:import|query) .*)$", readme, re.MULTILINE)]
+    assert [step[1] for step in steps if step[0] == "import"] == ["profiles", "events", "consents"]
+    for step in steps:
+        done = home.hub(*(home.file(word, FIRST_FILES[word]) if word in FIRST_FILES else word for word in step))
+        assert done.returncode == 0 and "rejected" not in done.stdout, done.stderr
 
 
 def test_migrate_says_what_it_did_and_is_done_once(home: Home) -> None:

@@ -103,6 +103,10 @@ class Account:
 
 
 class OutcomeKind(StrEnum):
+    """What became of one person. ACCEPTED is the rule and need not be said; a NOOP was so already. The vendor has
+    REJECTED the values it was sent, or has SUPPRESSED the person, whatever is sent of them. RETRY was not done, and is
+    tried again; of UNKNOWN nobody can say whether it was."""
+
     ACCEPTED = "accepted"
     NOOP = "noop"
     REJECTED = "rejected"

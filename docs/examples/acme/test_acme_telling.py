@@ -17,6 +17,7 @@ SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"
 TYPES = {Notice.UNSUBSCRIBED: "unsubscribed", Notice.BOUNCED: "bounced", Notice.COMPLAINED: "spam"}
 
 
+# [telling]
 class TellingAcme(FakeAcme):
     def tells(self, notice: Notice, key: str) -> Inbound:
         at = datetime.now(UTC).timestamp()
@@ -25,6 +26,9 @@ class TellingAcme(FakeAcme):
 
     def telling(self, body: bytes) -> Inbound:
         return Inbound("POST", headers=signed(SECRET, "msg-1", body), body=body)
+
+
+# [/telling]
 
 
 class TestAcmeTelling(HttpConnectorContract):
