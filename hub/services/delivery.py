@@ -141,7 +141,7 @@ class Executor:
             commands = self._machine.handle(event)
             if self._machine.ending:
                 self._ending.set()
-            if isinstance(event, Gated | Answered) and self._machine.idle(event.batch):
+            if isinstance(event, Gated | Answered | Polled) and self._machine.idle(event.batch):
                 await self._release(event.batch)
 
     def _carry_out(self, command: Command) -> Coroutine[Any, Any, None]:
@@ -166,9 +166,7 @@ class Executor:
         self.tell(ChunkRead(rows, reading.last, end=reading.last >= self._job.steps))
 
     async def _gate(self, command: Gate) -> None:
-        keys = keys_of(command.rows)
-        await self._keys.take(self._job.request.sync, keys)
-        self._held[command.batch] = keys
+        await self._take(command.batch, keys_of(command.rows))
         # The last wait: nothing may stand between the reading of consent and the request.
         if not await self._limiter.enter(unless=self._ending, urgent=self._job.request.scope.urgent):
             self.tell(Gated(command.batch, command.attempt, 0))
@@ -228,11 +226,13 @@ class Executor:
         return self._hub.clock.now() + timedelta(seconds=able.job_deadline_s) if able.jobs else None
 
     async def _poll(self, command: Poll) -> None:
-        """The question is about people, and changes nothing for them: it needs no gate, and goes in its turn."""
+        """The question changes nothing for anybody: it needs no gate, and goes in its turn. But its answer may be the
+        end of the job, and no request about the same people may be under way then: nobody could say which came last."""
         left = (command.job.until - self._hub.clock.now()).total_seconds()
         await self._sleep(max(0.0, min(command.seconds, left)))
-        await self._hold.confirm()
         audience, keys = self._job.audience, [row.key for row in command.rows]
+        await self._take(command.batch, frozenset(keys))
+        await self._hold.confirm()
         ask = partial(self._job.connector.poll, audience, command.job.id, keys)
         attempting(command.poll, len(keys))
         answer = await self._limiter.through(partial(answer_to, ask, self._log), unless=self._ending)
@@ -257,6 +257,10 @@ class Executor:
         if batch in self._entered:
             self._entered.remove(batch)
             self._limiter.leave()
+
+    async def _take(self, batch: int, keys: frozenset[str]) -> None:
+        await self._keys.take(self._job.request.sync, keys)
+        self._held[batch] = keys
 
     async def _release(self, batch: int) -> None:
         self._leave(batch)

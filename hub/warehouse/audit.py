@@ -100,7 +100,7 @@ def count_only(engine: Engine, request: PlanRequest, members: int, began: dateti
         if found := audit_of(tx, request.run):
             return found
         whose = {"sync": request.sync, "audience": request.audience}
-        [(expected,)] = tx.rows(f"SELECT count(*) FROM delivered WHERE {_WHOSE} AND {_ACKNOWLEDGED}", whose)
+        [(expected,)] = tx.rows(f"SELECT count(*) FROM standing WHERE {_WHOSE} AND {_ACKNOWLEDGED}", whose)
         audit = Audit(request.run, began, now, members, int(expected))
         tx.execute("DELETE FROM drift WHERE sync = $sync", {"sync": request.sync})
         _keep(tx, request.sync, audit)
@@ -235,7 +235,7 @@ SELECT d.key, d.pid, d.name, d.acknowledged,
 FROM (
   SELECT key, pid, state, fingerprint, {{name}} AS name, {_ACKNOWLEDGED} AS acknowledged,
     again IS NOT NULL OR "at" > $began OR coalesce(late_until > $began, FALSE) AS open
-  FROM delivered WHERE {_WHOSE}) d
+  FROM standing WHERE {_WHOSE}) d
 LEFT JOIN seen s ON s.name = d.name
 """
 

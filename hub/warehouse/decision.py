@@ -205,7 +205,7 @@ FROM (
 # add may still land waits for that add's deadline (`again`), then is removed once more.
 _AGAINST_HELD = """,
 held AS (SELECT key, pid, external_id, fingerprint, refused, state, late_until, again, retry_at
-  FROM delivered d
+  FROM standing d
   WHERE sync = $sync AND audience = $audience {which} {remembered}),
 paired AS (
   SELECT w.pid, w.external_id, w.key, w.shared, w.until, w.withheld, d.key AS held_key, d.pid AS held_pid,

@@ -47,7 +47,7 @@ def is_granted(reader: Reader, external_id: str) -> bool:
 def trace(reader: Reader, external_id: str, syncs: Sequence[int]) -> Trace:
     asked = {"id": external_id}
     held = (
-        "SELECT coalesce(bool_or(fingerprint IS NOT NULL), FALSE), max(late_until) FROM delivered "
+        "SELECT coalesce(bool_or(fingerprint IS NOT NULL), FALSE), max(late_until) FROM standing "
         f"WHERE external_id = $id AND sync IN ({_numbers(syncs)})"
     )
     planned = (

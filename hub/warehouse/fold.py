@@ -6,7 +6,10 @@ import re
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from hub.core.clock import naive
+from hub.core.instants import EPOCH
 from hub.core.planning import RESTS
+from hub.core.scopes import Scope
 from hub.warehouse.engine import Transaction
 from hub.warehouse.outcomes import WORDS
 
@@ -17,12 +20,14 @@ class Audience(NamedTuple):
 
 
 class News(NamedTuple):
-    """What the log has of a run beyond `folded`, up to line `upto`; `singly`: some of it is about single people."""
+    """What the log has of a run beyond `folded`, up to line `upto`; `singly`: some of it is about single people
+    or their jobs. `beside`: of the run that removes withdrawn people, and goes on beside another."""
 
     run: int
     folded: int
     upto: int
     singly: bool
+    beside: bool
 
 
 def fold(tx: Transaction, whose: Audience, now: datetime, in_flight_s: float) -> None:
@@ -32,7 +37,9 @@ def fold(tx: Transaction, whose: Audience, now: datetime, in_flight_s: float) ->
     folded by turns, as often as the word goes from one run to another.
     """
     news = _news(tx, whose)
-    times = {"now": now, "in_flight": timedelta(seconds=in_flight_s)}
+    # What can no longer land is forgotten when one run has the word: another's may have been begun while it could.
+    forgets = now if len(news) == 1 else naive(EPOCH)
+    times = {"now": forgets, "in_flight": timedelta(seconds=in_flight_s)}
     for turn in range(_take_turns(tx, whose) if len(news) > 1 else 1):
         for one in news:
             _fold_one(tx, whose, one, times, turn if len(news) > 1 else None)
@@ -41,15 +48,10 @@ def fold(tx: Transaction, whose: Audience, now: datetime, in_flight_s: float) ->
 
 
 def _news(tx: Transaction, whose: Audience) -> list[News]:
-    last = "(SELECT max(seq) FROM {} w WHERE w.run = h.run AND w.seq > h.folded)"
-    found = tx.rows(
-        f"SELECT run, folded, {last.format('outcomes')} AS single, {last.format('taken')} AS taken FROM plans h "
-        "WHERE sync = $sync AND audience = $audience AND settled_at IS NULL ORDER BY run",
-        whose._asdict(),
-    )
+    found = tx.rows(_NEWS, whose._asdict())
     told = [
-        (run, folded, max(filter(None, (single, taken)), default=0), bool(single))
-        for run, folded, single, taken in found
+        (run, folded, max(filter(None, (single, taken)), default=0), bool(single) or jobs, scope == Scope.WITHDRAWN)
+        for run, folded, single, taken, jobs, scope in found
     ]
     return [News(*one) for one in told if one[2]]
 
@@ -66,13 +68,14 @@ def _fold_one(tx: Transaction, whose: Audience, news: News, times: dict[str, Any
     simply = turn is None and not news.singly
     told = _TAKEN if simply else _TOLD.format(turn=_WHOSE_TURN[bool(turn)] if turn is not None else "")
     params = {**whose._asdict(), "run": news.run, "folded": news.folded, **times, "turn": turn}
+    how = {"told": told, **(_BESIDE if news.beside else _ORDINARY)}
     if tx.rows("SELECT 1 FROM delivered WHERE sync = $sync AND audience = $audience LIMIT 1", whose._asdict()):
-        _renew(tx, whose, _FOLD.format(into="folding", told=told), params)
+        _renew(tx, whose, _FOLD.format(into="folding", **how), params)
     elif simply:
         _execute(tx, _FIRST, params)
     else:
         # Nobody is replaced; of a remove of someone unknown there stays only what may still land.
-        _execute(tx, _FOLD.format(into="delivered", told=told), params)
+        _execute(tx, _FOLD.format(into="delivered", **how), params)
 
 
 def _renew(tx: Transaction, whose: Audience, fold: str, params: dict[str, Any]) -> None:
@@ -83,7 +86,10 @@ def _renew(tx: Transaction, whose: Audience, fold: str, params: dict[str, Any]) 
         "AND delivered.key = f.key",
         whose._asdict(),
     )
-    tx.execute("INSERT INTO delivered SELECT * FROM folding WHERE state <> 'absent' OR late_until IS NOT NULL")
+    tx.execute(
+        "INSERT INTO delivered SELECT * FROM folding WHERE state <> 'absent' "
+        "OR coalesce(late_until, job_until, leaving_until) IS NOT NULL"
+    )
     tx.execute("DROP TABLE folding")
 
 
@@ -92,29 +98,40 @@ def _execute(tx: Transaction, sql: str, params: dict[str, Any]) -> None:
     tx.execute(sql, {name: value for name, value in params.items() if re.search(rf"\${name}\b", sql)})
 
 
+_LAST = "(SELECT max(seq) FROM {log} w WHERE w.run = h.run AND w.seq > h.folded)"
+_NEWS = f"""
+SELECT run, folded, {_LAST.format(log="outcomes")} AS single, {_LAST.format(log="taken")} AS taken,
+  EXISTS (SELECT 1 FROM outcomes w WHERE w.run = h.run AND w.kind = 'submitted') AS jobs, scope
+FROM plans h WHERE sync = $sync AND audience = $audience AND settled_at IS NULL ORDER BY run
+"""
+
 _RETRY_AT = " ".join(
     f"WHEN {before} THEN \"at\" + INTERVAL '{rest.total_seconds():.0f} seconds'" for before, rest in enumerate(RESTS)
 )
 
-# `o` is the last word about a person in this run, `u` the last attempt that went unanswered, or that is in a job of the
-# vendor's with no word on what became of it.
+_LANDING = """
+    SELECT seq, "position", "at", fingerprint, greatest("at" + CAST($in_flight AS INTERVAL), late_until) AS lands_until
+    FROM outcomes WHERE run = $run AND kind = '{kind}'"""
+
+# `o` is the last word about a person in this run, `u` the last attempt that went unanswered, `j` the vendor's job that
+# they have gone into. What came of a job was begun when the vendor took the job in.
 _TOLD = f"""
 WITH {WORDS},
 fresh AS (
   SELECT "position", max(seq) AS seq, max(CASE WHEN kind = 'unknown' THEN seq END) AS doubt,
-    min(CASE WHEN kind IN ('unknown', 'submitted') THEN fingerprint END)
-      <> max(CASE WHEN kind IN ('unknown', 'submitted') THEN fingerprint END) AS mixed
+    min(CASE WHEN kind = 'unknown' THEN fingerprint END)
+      <> max(CASE WHEN kind = 'unknown' THEN fingerprint END) AS mixed
   FROM words w WHERE seq > $folded {{turn}} GROUP BY "position"),
 told AS (
   SELECT p.key, p.pid, p.external_id, o.kind, nullif(o.reason, '') AS reason, o."at",
     CASE WHEN p.op = 'remove' THEN 'remove' ELSE 'add' END AS op, u.seq IS NOT NULL AS doubted,
     o.fingerprint, u.fingerprint AS doubted_fingerprint, f.mixed,
-    CASE WHEN u.doubt_until > o."at" THEN u.doubt_until END AS doubt_until
+    u.lands_until AS doubt_until, coalesce(j."at", o."at") AS since, j.seq IS NOT NULL AS in_job,
+    CASE WHEN o.kind = 'submitted' THEN j.lands_until END AS open_until
   FROM fresh f JOIN words o ON o.seq = f.seq AND o."position" = f."position"
   JOIN plan p ON p.run = $run AND p."position" = f."position"
-  LEFT JOIN (SELECT seq, fingerprint, greatest("at" + CAST($in_flight AS INTERVAL), late_until) AS doubt_until
-    FROM outcomes WHERE run = $run AND kind IN ('unknown', 'submitted')) u
-    ON u.seq = CASE WHEN o.kind = 'submitted' THEN o.seq ELSE f.doubt END),
+  LEFT JOIN ({_LANDING.format(kind="unknown")}) u ON u.seq = f.doubt
+  LEFT JOIN ({_LANDING.format(kind="submitted")}) j ON j."position" = f."position"),
 """
 
 _WHOSE_TURN = {
@@ -149,7 +166,8 @@ _TAKEN = """
 WITH told AS (
   SELECT p.key, p.pid, p.external_id, 'accepted' AS kind, CAST(NULL AS VARCHAR) AS reason, t."at",
     CASE WHEN p.op = 'remove' THEN 'remove' ELSE 'add' END AS op, FALSE AS doubted,
-    p.fingerprint, CAST(NULL AS VARCHAR) AS doubted_fingerprint, FALSE AS mixed, CAST(NULL AS TIMESTAMP) AS doubt_until
+    p.fingerprint, CAST(NULL AS VARCHAR) AS doubted_fingerprint, FALSE AS mixed,
+    CAST(NULL AS TIMESTAMP) AS doubt_until, t."at" AS since, FALSE AS in_job, CAST(NULL AS TIMESTAMP) AS open_until
   FROM (SELECT g.place, k."at" FROM taken k, generate_series(k."position", k.upto) AS g(place)
     WHERE k.run = $run AND k.seq > $folded) t
   JOIN plan p ON p.run = $run AND p."position" = t.place),
@@ -162,51 +180,87 @@ INSERT INTO delivered (sync, audience, key, pid, external_id, fingerprint, state
 SELECT $sync, $audience, key, pid, external_id, fingerprint, 'present', 0, "at", $run FROM wanted
 """
 
-# `d` is what was known before. Only a DONE add is there for sure; a DOUBTED one may be, whatever came after it. What
-# may land late is held against the instant of the word, not of the settling: it may have landed in between.
+# A run knows its own open job, and that of the run it goes beside.
+_ORDINARY = {
+    "own_until": "job_until",
+    "other_until": "leaving_until",
+    "other_op": "'remove'",
+    "jobs": "CASE WHEN open_until IS NOT NULL THEN op END, "
+    "CASE WHEN open_until IS NOT NULL AND op = 'add' THEN fingerprint END, open_until, leaving_until",
+}
+_BESIDE = {
+    "own_until": "leaving_until",
+    "other_until": "job_until",
+    "other_op": "job_op",
+    "jobs": "job_op, job_fingerprint, job_until, open_until",
+}
+
+# `d` is what was known before. Only a DONE add is there for sure; a DOUBTED one may be, whatever came after it. Who has
+# BEGUN is in a job from now on, and of an UNDONE one the vendor has said that nothing came of it; neither changes what
+# else is known. What may land late is held against the instant at which this was begun, not against the settling: it
+# may have landed in between. A job that was FOLLOWED has CROSSED whatever was acknowledged since, in either order.
 _FOLD = f"""
 INSERT INTO {{into}}
 {{told}}held AS (SELECT * FROM delivered WHERE sync = $sync AND audience = $audience),
 events AS (
   SELECT t.*, d.key IS NOT NULL AS known, d.fingerprint AS had, d.refused AS had_refused, d.retry_at AS had_retry_at,
-    d.state AS was,
-    coalesce(d.attempts, 0) AS attempts, d.again AS was_again,
-    CASE WHEN d.late_until > t."at" THEN d.late_until END AS held_until,
-    CASE WHEN d.late_until > t."at" THEN d.late_op END AS held_op,
+    d.state AS was, d.reason AS had_reason, d.job_op, d.job_fingerprint, d.job_until, d.leaving_until,
+    coalesce(d.attempts, 0) AS attempts,
+    CASE WHEN d.again = 'add' OR t.op = 'remove' OR d.{{own_until}} IS NOT NULL OR NOT t.in_job
+      THEN d.again END AS was_again,
+    d.{{own_until}} IS NOT NULL AND d.again IS NOT NULL AND d.run <> $run AS crossed,
+    d.{{other_until}} IS NOT NULL AS beside, t.open_until IS NOT NULL OR d.{{other_until}} IS NOT NULL AS open,
+    d.late_until > t.since AS is_late, d.late_until, d.late_op,
+    CASE WHEN d.{{other_until}} > t.since THEN {{other_op}} END AS other_op,
     CASE WHEN t.kind IN ('accepted', 'noop') THEN CASE WHEN t.op = 'add' THEN 'reached' ELSE 'gone' END
-      WHEN t.doubted THEN 'doubted' WHEN t.kind IN ('rejected', 'suppressed') THEN 'refused' END AS event
+      WHEN t.doubted THEN 'doubted' WHEN t.kind IN ('rejected', 'suppressed') THEN 'refused'
+      WHEN t.open_until IS NOT NULL THEN 'begun' WHEN d.{{own_until}} IS NOT NULL THEN 'undone' END AS event
   FROM told t LEFT JOIN held d ON d.key = t.key),
+contrary AS (
+  SELECT *, CASE WHEN is_late THEN CASE WHEN coalesce(other_op, late_op) = late_op THEN late_op ELSE 'any' END
+      ELSE other_op END AS held_op,
+    CASE WHEN is_late THEN late_op END AS held_late_op,
+    doubt_until > since AS in_doubt, CASE WHEN doubt_until > since OR beside THEN doubt_until END AS kept_doubt,
+    CASE WHEN is_late OR beside THEN late_until END AS kept_until,
+    CASE WHEN is_late OR beside THEN late_op END AS kept_op
+  FROM events WHERE event IS NOT NULL AND (op = 'add' OR known OR open_until IS NOT NULL
+    OR (doubt_until > since AND doubt_until > $now))),
 judged AS (
-  SELECT *, greatest(held_until, doubt_until) AS until,
-    CASE WHEN doubt_until IS NULL OR held_op = op THEN coalesce(held_op, CASE WHEN doubt_until IS NOT NULL THEN op END)
-      WHEN held_op IS NULL THEN op ELSE 'any' END AS late,
+  SELECT *, greatest(kept_until, kept_doubt) AS until,
+    CASE WHEN kept_doubt IS NULL OR kept_op = op THEN coalesce(kept_op, CASE WHEN kept_doubt IS NOT NULL THEN op END)
+      WHEN kept_op IS NULL THEN op ELSE 'any' END AS late,
+    crossed OR held_late_op <> 'remove' AS stays,
     CASE
-      WHEN op = 'add' AND kind IN ('rejected', 'suppressed')
-        THEN CASE WHEN event = 'refused' AND held_op IS NOT NULL AND was_again = 'remove' THEN 'remove' END
-      WHEN op = 'add' AND event IN ('reached', 'doubted') AND (held_op <> 'add' OR (held_op = 'add'
+      WHEN op = 'add' AND (kind IN ('rejected', 'suppressed') OR event = 'undone')
+        THEN CASE WHEN event <> 'doubted' AND held_op IS NOT NULL AND was_again = 'remove' THEN 'remove' END
+      WHEN event = 'begun' THEN was_again
+      WHEN op = 'add' AND (held_op <> 'add' OR (held_op = 'add'
           AND (was_again IS NOT NULL
-            OR had <> CASE WHEN event = 'reached' THEN fingerprint ELSE doubted_fingerprint END))
-        OR (doubt_until IS NOT NULL AND (mixed OR (event = 'reached' AND doubted_fingerprint <> fingerprint))))
+            OR had <> CASE WHEN event = 'doubted' THEN doubted_fingerprint ELSE fingerprint END))
+        OR (in_doubt AND (mixed OR (event = 'reached' AND doubted_fingerprint <> fingerprint)))
+        OR (event = 'reached' AND crossed))
         THEN 'add'
-      WHEN event = 'gone' AND held_op <> 'remove' THEN 'remove'
-      WHEN event = 'refused' AND held_op IS NOT NULL THEN was_again END AS repeat
-  FROM events WHERE event IS NOT NULL AND (op = 'add' OR known OR doubt_until > $now))
+      WHEN event = 'gone' AND (held_op <> 'remove' OR crossed) THEN 'remove'
+      WHEN event IN ('refused', 'undone') AND held_op IS NOT NULL THEN was_again END AS repeat
+  FROM contrary)
 SELECT $sync, $audience, key, pid, external_id,
-  CASE WHEN event = 'reached' THEN fingerprint WHEN event = 'gone' THEN CASE WHEN repeat IS NOT NULL THEN had END
+  CASE WHEN event = 'reached' THEN fingerprint WHEN event = 'gone' THEN CASE WHEN stays THEN had END
     WHEN event = 'doubted' AND op = 'add' THEN doubted_fingerprint ELSE had END,
   CASE WHEN op = 'add' AND kind = 'rejected' THEN fingerprint
-    WHEN event = 'refused' OR op = 'remove' THEN had_refused END,
+    WHEN event IN ('refused', 'begun', 'undone') OR op = 'remove' THEN had_refused END,
   CASE WHEN op = 'add' AND kind = 'suppressed' THEN 'suppressed' WHEN event = 'reached' THEN 'present'
-    WHEN event = 'gone' THEN CASE WHEN repeat IS NOT NULL THEN 'possible' ELSE 'absent' END
+    WHEN event = 'gone' THEN CASE WHEN stays THEN 'possible' ELSE 'absent' END
     WHEN event IN ('doubted', 'refused') AND op = 'remove' AND had IS NULL THEN coalesce(was, 'absent')
-    WHEN event = 'doubted' OR (had IS NOT NULL AND op = 'add' AND was_again = 'add') THEN 'possible'
-    WHEN had IS NOT NULL THEN was ELSE 'rejected' END,
-  CASE WHEN event IN ('doubted', 'refused') THEN reason END,
-  CASE WHEN op = 'add' AND kind = 'rejected' THEN attempts + 1 WHEN event IN ('doubted', 'refused') THEN attempts
-    ELSE 0 END,
-  "at", $run, CASE WHEN until > $now OR repeat IS NOT NULL THEN until END,
-  CASE WHEN until > $now OR repeat IS NOT NULL THEN late END, repeat,
+    WHEN event = 'doubted' OR (had IS NOT NULL AND op = 'add' AND was_again = 'add' AND event <> 'begun')
+      THEN 'possible'
+    WHEN event IN ('begun', 'undone') THEN coalesce(was, 'absent') WHEN had IS NOT NULL THEN was ELSE 'rejected' END,
+  CASE WHEN event IN ('doubted', 'refused') THEN reason WHEN event IN ('begun', 'undone') THEN had_reason END,
+  CASE WHEN op = 'add' AND kind = 'rejected' THEN attempts + 1 WHEN event IN ('reached', 'gone') THEN 0
+    ELSE attempts END,
+  "at", $run, CASE WHEN until > $now OR repeat IS NOT NULL OR open
+    THEN coalesce(until, CASE WHEN repeat IS NOT NULL AND NOT open THEN "at" END) END,
+  CASE WHEN until > $now OR repeat IS NOT NULL OR open THEN late END, repeat,
   CASE WHEN op = 'add' AND kind = 'rejected' THEN CASE attempts {_RETRY_AT} END
-    WHEN event = 'refused' OR op = 'remove' THEN had_retry_at END
+    WHEN event IN ('refused', 'begun', 'undone') OR op = 'remove' THEN had_retry_at END, {{jobs}}
 FROM judged
 """

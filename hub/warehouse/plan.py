@@ -98,7 +98,7 @@ def withdrawn_since(reader: Reader, run: int, purposes: Sequence[str]) -> dateti
 
 def delivered_before(reader: Reader, request: PlanRequest) -> int:
     """How many keys may be at the vendor."""
-    held = "SELECT count(*) FROM delivered WHERE sync = $sync AND audience = $audience AND fingerprint IS NOT NULL"
+    held = "SELECT count(*) FROM standing WHERE sync = $sync AND audience = $audience AND fingerprint IS NOT NULL"
     return int(reader.rows(held, {"sync": request.sync, "audience": request.audience})[0][0])
 
 

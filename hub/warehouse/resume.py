@@ -12,11 +12,12 @@ from hub.core.delivery.jobs import Followed
 from hub.core.delivery.messages import OpenJob
 from hub.core.delivery.rows import Row
 from hub.core.planning import Op
-from hub.warehouse.engine import Engine, Reader
+from hub.warehouse.engine import Engine, Reader, Transaction
 from hub.warehouse.outcomes import LATEST
 from hub.warehouse.schema import take_numbers
 
 NO_WORD = "The process ended before it noted an answer."
+NOT_FOLLOWED = "The run ended before the job did."
 NOT_FINISHED = "The destination did not take the run as a whole."
 
 
@@ -62,6 +63,14 @@ def _as_sent(line: tuple[Any, ...]) -> Row:
     return Row(position, pid, key, Op(op), fingerprint)
 
 
+def leave_jobs(tx: Transaction, run: int, now: datetime) -> None:
+    """Log as unknown whoever is in a job that the run has not heard the end of, since nobody will ask after it now."""
+    if tx.rows("SELECT 1 FROM outcomes WHERE run = $run AND kind = 'submitted' LIMIT 1", {"run": run}):
+        first = take_numbers(tx, "next_outcome", 0)
+        left = tx.execute(_LEAVE, {"run": run, "now": now, "reason": NOT_FOLLOWED, "first": first})
+        take_numbers(tx, "next_outcome", left)
+
+
 def is_settled(reader: Reader, run: int) -> bool:
     """Whether the run's outcomes have been folded for good: nothing may be logged for it any more."""
     return bool(reader.rows("SELECT 1 FROM plans WHERE run = $run AND settled_at IS NOT NULL", {"run": run}))
@@ -84,6 +93,15 @@ WITH {LATEST}
 SELECT o."position", o.pid, o.key, o.op, o.fingerprint, o.attempt, o.ledger_seq, o.job, o.late_until
 FROM outcomes o JOIN latest l ON l.seq = o.seq AND l."position" = o."position"
 WHERE o.run = $run AND o.kind = 'submitted' ORDER BY o.seq
+"""
+
+_LEAVE = f"""
+INSERT INTO outcomes
+WITH {LATEST}
+SELECT $run, o."position", o.pid, o.key, o.op, o.attempt, 'unknown', CAST($reason AS VARCHAR),
+  CAST($now AS TIMESTAMP), o.ledger_seq, o.fingerprint, $first + row_number() OVER () - 1, o.job, o.late_until
+FROM outcomes o JOIN latest l ON l.seq = o.seq AND l."position" = o."position"
+WHERE o.run = $run AND o.kind = 'submitted'
 """
 
 _HORIZON = """

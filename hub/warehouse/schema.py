@@ -20,6 +20,7 @@ from importlib import import_module
 
 from hub.errors import ErrorCode, refuse
 from hub.warehouse.engine import Engine, Reader, Transaction
+from hub.warehouse.standing import VIEW
 from hub.warehouse.values import FUNCTIONS
 
 META = (
@@ -54,6 +55,14 @@ UPGRADES: tuple[Sequence[str], ...] = (
         "strangers BIGINT, unwanted BIGINT, confirmed BIGINT, refuted BIGINT, unknown_to_us BIGINT, "
         "steady BOOLEAN NOT NULL)",
         "CREATE TABLE drift (sync BIGINT NOT NULL, run BIGINT NOT NULL, kind VARCHAR NOT NULL, pid BIGINT NOT NULL)",
+    ),
+    # What came of a job did not end the doubt about whoever was in it.
+    (
+        "ALTER TABLE delivered ADD COLUMN job_op VARCHAR",
+        "ALTER TABLE delivered ADD COLUMN job_fingerprint VARCHAR",
+        "ALTER TABLE delivered ADD COLUMN job_until TIMESTAMP",
+        "ALTER TABLE delivered ADD COLUMN leaving_until TIMESTAMP",
+        VIEW,
     ),
 )
 

@@ -7,9 +7,14 @@
 
 Whatever may be there has a `fingerprint`. `refused` is the payload that the vendor refused last, `attempts` how often
 in a row it refused the person, and `retry_at` from when that very payload may be tried again: with a payload `refused`
-and no `retry_at` the person is quarantined. Until `late_until` an
-unanswered operation (`late_op`: add, remove or any) may still land, or a job of the vendor's take effect; `again` is
-the operation to repeat once it has passed, because it was acknowledged while the contrary was still under way (law L7).
+and no `retry_at` the person is quarantined. Until `late_until` an unanswered operation (`late_op`: add,
+remove or any) may still land; `again` is the operation to repeat once it has passed, because it was acknowledged while
+the contrary was still under way (law L7).
+
+None of that is about people in a job of the vendor's that is still open, before the vendor has said what became of it:
+until `job_until` one of the ordinary run's may take effect (`job_op`, with `job_fingerprint`), until `leaving_until`
+one of the run beside it that removes withdrawn people. So the word on a job ends what is doubted because of it, and
+nothing else. How a row is to be read meanwhile says `standing`.
 """
 
 from __future__ import annotations
@@ -26,6 +31,8 @@ from hub.warehouse.engine import Engine, Reader, Transaction
 from hub.warehouse.fold import Audience, fold
 from hub.warehouse.outcomes import progress
 from hub.warehouse.plan import TEXT_AS_IS
+from hub.warehouse.resume import leave_jobs
+from hub.warehouse.standing import VIEW
 from hub.warehouse.swap import leave_out
 
 DDL = (
@@ -33,7 +40,9 @@ DDL = (
     f"pid BIGINT NOT NULL, external_id {TEXT_AS_IS} NOT NULL, fingerprint {TEXT_AS_IS}, refused VARCHAR, "
     "state VARCHAR NOT NULL, "
     'reason VARCHAR, attempts INTEGER NOT NULL, "at" TIMESTAMP NOT NULL, run BIGINT NOT NULL, late_until TIMESTAMP, '
-    "late_op VARCHAR, again VARCHAR, retry_at TIMESTAMP)",
+    "late_op VARCHAR, again VARCHAR, retry_at TIMESTAMP, job_op VARCHAR, job_fingerprint VARCHAR, "
+    "job_until TIMESTAMP, leaving_until TIMESTAMP)",
+    VIEW,
 )
 
 
@@ -55,6 +64,7 @@ def settle(
     sent. With `swap`, whoever was not in the run's snapshot is no longer there.
     """
     with engine.write() as tx:
+        leave_jobs(tx, request.run, naive(now))
         if head := _fold_news(tx, request, naive(now), in_flight_s):
             audience, scope = head
             if swap:
@@ -83,7 +93,7 @@ def _fold_news(tx: Transaction, request: PlanRequest, now: datetime, in_flight_s
 def repeats(reader: Reader) -> list[Repeat]:
     """The next instant at which each sync has an operation to repeat, earliest first: a run is due then."""
     due = (
-        "SELECT sync, audience, min(late_until) AS due FROM delivered WHERE again IS NOT NULL "
+        "SELECT sync, audience, min(late_until) AS due FROM standing WHERE again IS NOT NULL "
         "GROUP BY sync, audience ORDER BY due"
     )
     return [Repeat(sync, audience, at.replace(tzinfo=UTC)) for sync, audience, at in reader.rows(due)]
@@ -94,7 +104,7 @@ def audiences(reader: Reader, sync: int, *, removable_at: datetime | None = None
 
     With `removable_at` only those whom a plan of that instant (aware) would remove.
     """
-    held = "SELECT audience, count(*) FROM delivered WHERE sync = $sync AND fingerprint IS NOT NULL"
+    held = "SELECT audience, count(*) FROM standing WHERE sync = $sync AND fingerprint IS NOT NULL"
     asked: dict[str, Any] = {"sync": sync}
     if removable_at:
         held += " AND NOT (coalesce(again, '') = 'remove' AND late_until > $now)"
@@ -105,7 +115,11 @@ def audiences(reader: Reader, sync: int, *, removable_at: datetime | None = None
 def _end(tx: Transaction, request: PlanRequest, audience: str, scope: Scope, now: datetime) -> None:
     whose = {"sync": request.sync, "audience": audience}
     which = "WHERE sync = $sync AND audience = $audience"
-    tx.execute(f"DELETE FROM delivered {which} AND state = 'absent' AND late_until <= $now", {**whose, "now": now})
+    tx.execute(
+        f"DELETE FROM delivered {which} AND state = 'absent' AND late_until <= $now "
+        "AND coalesce(job_until, leaving_until) IS NULL",
+        {**whose, "now": now},
+    )
     if scope.whole:
         # Someone who left without ever being taken is nobody there: nothing about them needs to be kept.
         tx.execute(

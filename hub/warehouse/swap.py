@@ -36,13 +36,15 @@ WITH {WORDS},
 sent AS (
   SELECT DISTINCT p.key FROM words w JOIN plan p ON p.run = $run AND p."position" = w."position"
   WHERE w.op <> 'remove' AND w.kind IN ('accepted', 'noop', 'unknown', 'submitted'))
-SELECT d.key FROM delivered d
+SELECT d.key FROM standing d
 WHERE d.sync = $sync AND d.audience = $audience AND d.fingerprint IS NOT NULL
   AND NOT EXISTS (SELECT 1 FROM sent s WHERE s.key = d.key)
 """
 
 _ARE_LEFT_OUT = "sync = $sync AND audience = $audience AND key IN (SELECT key FROM left_out)"
-_ARE_GONE = f"{_ARE_LEFT_OUT} AND (late_until IS NULL OR late_until <= $now)"
+_ARE_GONE = (
+    f"{_ARE_LEFT_OUT} AND (late_until IS NULL OR late_until <= $now) AND coalesce(job_until, leaving_until) IS NULL"
+)
 _REMEMBERED = "(refused IS NOT NULL OR state = 'suppressed')"
 
 # What the vendor refuses and suppresses is still true of whoever is gone.

@@ -106,7 +106,7 @@ def subjects_of(reader: Reader, pids: Sequence[int]) -> dict[int, dict[bytes, da
 def deliveries_of(reader: Reader, pids: Sequence[int]) -> dict[int, list[Delivered]]:
     """What every sync's audience holds of each person, and where they were acknowledged as removed."""
     whose = _numbers(pids)
-    held = f'SELECT pid, sync, state, reason, "at", run FROM delivered WHERE pid IN ({whose}) ORDER BY sync, "at"'
+    held = f'SELECT pid, sync, state, reason, "at", run FROM standing WHERE pid IN ({whose}) ORDER BY sync, "at"'
     found: dict[int, list[Delivered]] = {}
     for pid, sync, state, reason, at, run in [*reader.rows(held), *reader.rows(_REMOVED.format(whose=whose))]:
         found.setdefault(pid, []).append(Delivered(sync, state, reason or None, at.replace(tzinfo=UTC), run))

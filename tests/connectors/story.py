@@ -159,11 +159,9 @@ class Story:
         return min(ended, key=lambda run: run.id)
 
     async def rest(self) -> None:
-        """Time passes while nothing is under way: what was put off comes due, and at last whatever may still land has.
-        A run that looks at the log while people are in a job of another's takes them for possibly there until the job's
-        deadline, hours away, whatever becomes of the job."""
+        """Time passes while nothing is under way: what was put off comes due."""
         if all(run.status.ended for run in await self.hub.store.runs.page(20)):
-            self.clock.pass_by(minutes=10)
+            self.clock.pass_by(seconds=1)
 
     def reasons(self) -> list[str]:
         """Why the vendor took people not, as the log has it."""

@@ -11,7 +11,9 @@ import pytest
 from connectors.sandbox import PretendJob
 from hub.core.delivery.jobs import JOB_OVERDUE, JOB_UNCLEAR
 from hub.core.records import RunStatus
-from hub.services import runs
+from hub.services import erasures, runs
+from hub.warehouse.settle import repeats
+from hub.warehouse.views import profile_by_external_id
 from tests.services.shop import Shop, shop, until, working
 
 ENDLESS = 10**9
@@ -153,6 +155,107 @@ async def test_whoever_withdraws_while_their_job_is_open_is_removed_at_once_and_
         await until(lambda: removals(open_shop) >= 2)
         await until(lambda: idle(open_shop))
     assert open_shop.there == {"p000", "p002"}
+
+
+async def folded_beside(opened: Shop, *who: str) -> None:
+    """Somebody else withdraws, so that what the run has reached so far is looked at before its job has ended."""
+    await opened.withdraw(who[0] if who else "p000")
+    await until(lambda: set(open_doubts(opened)) == {"possible"})
+
+
+def open_doubts(opened: Shop) -> list[str]:
+    return [state for (state,) in opened.hub.engine.rows("SELECT state FROM standing")]
+
+
+def landing(opened: Shop) -> list[object]:
+    """Until when something may still take effect, of everybody who may be there."""
+    return [until for (until,) in opened.hub.engine.rows("SELECT DISTINCT late_until FROM standing")]
+
+
+async def test_the_good_end_of_a_job_ends_the_doubt_about_its_people_though_another_run_had_looked_in_between(
+    open_shop: Shop,
+) -> None:
+    await open_shop.set_up(3, jobs={"running": ENDLESS, "deadline_s": 7200})
+    async with working(open_shop.hub):
+        run = await runs.start(open_shop.hub, open_shop.sync.key)
+        await until(lambda: submitted(open_shop, 3))
+        await folded_beside(open_shop)
+        assert None not in landing(open_shop)
+        await until(lambda: idle(open_shop))
+        assert (await open_shop.outcome_of(run)).counts.added == 3
+        assert (states(open_shop)["p001"], landing(open_shop)) == ("present", [None])
+        await open_shop.withdraw("p001")
+        await until(lambda: removals(open_shop) == 1)
+        await until(lambda: idle(open_shop))
+        assert not repeats(open_shop.hub.engine)
+        open_shop.clock.pass_by(seconds=7201)
+        await runs.start(open_shop.hub, open_shop.sync.key)
+        await until(lambda: idle(open_shop))
+    assert (removals(open_shop), open_shop.there) == (1, {"p002"})
+
+
+async def test_an_erasure_does_not_wait_for_the_deadline_of_a_job_that_has_ended(open_shop: Shop) -> None:
+    await open_shop.set_up(3, jobs={"running": ENDLESS, "deadline_s": 7200})
+    async with working(open_shop.hub):
+        await runs.start(open_shop.hub, open_shop.sync.key)
+        await until(lambda: submitted(open_shop, 3))
+        await folded_beside(open_shop)
+        await until(lambda: idle(open_shop))
+        began = open_shop.clock.now()
+        await erasures.erase(open_shop.hub, "p001")
+
+        async def gone() -> bool:
+            # It is looked after now and then, and its removal is a job too.
+            if await idle(open_shop):
+                open_shop.clock.pass_by(seconds=20)
+            return profile_by_external_id(open_shop.hub.engine, "p001") is None
+
+        await until(gone)
+    assert "p001" not in open_shop.there
+    assert (open_shop.clock.now() - began).total_seconds() < 7200
+
+
+async def test_whoever_was_looked_at_before_a_restart_is_no_longer_doubted_once_the_job_has_ended_well(
+    open_shop: Shop,
+) -> None:
+    await open_shop.set_up(3, jobs={"running": ENDLESS, "deadline_s": 7200})
+    async with working(open_shop.hub):
+        run = await runs.start(open_shop.hub, open_shop.sync.key)
+        await until(lambda: submitted(open_shop, 3))
+        await folded_beside(open_shop)
+    finish_jobs(open_shop)
+    async with working(open_shop.hub):
+        assert (await open_shop.outcome_of(run)).counts.added == 3
+        await until(lambda: idle(open_shop))
+    assert (states(open_shop)["p001"], landing(open_shop)) == ("present", [None])
+
+
+async def test_of_a_job_that_failed_nobody_is_taken_for_possibly_there_though_another_run_had_looked_in_between(
+    open_shop: Shop,
+) -> None:
+    await open_shop.set_up(3, jobs={"running": ENDLESS, "ends": "failed", "deadline_s": 7200})
+    async with working(open_shop.hub):
+        run = await runs.start(open_shop.hub, open_shop.sync.key)
+        await until(lambda: submitted(open_shop, 3))
+        await folded_beside(open_shop)
+        await until(lambda: idle(open_shop))
+        assert (await open_shop.outcome_of(run)).counts.pending == 3
+    assert set(states(open_shop)) <= {"p000"}
+
+
+async def test_of_a_job_without_an_end_by_its_deadline_its_people_are_possible_for_as_long_as_an_answer_may_take(
+    open_shop: Shop,
+) -> None:
+    await open_shop.set_up(3, jobs={"ends": "never", "deadline_s": 600})
+    async with working(open_shop.hub):
+        run = await runs.start(open_shop.hub, open_shop.sync.key)
+        await until(lambda: submitted(open_shop, 3))
+        await folded_beside(open_shop)
+        open_shop.clock.pass_by(seconds=601)
+        await open_shop.outcome_of(run)
+    assert states(open_shop)["p001"] == "possible"
+    kept = open_shop.hub.engine.rows("SELECT job_until, late_until IS NULL FROM delivered WHERE key = 'p001'")
+    assert kept == [(None, False)]
 
 
 def removals(opened: Shop) -> int:

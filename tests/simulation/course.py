@@ -80,6 +80,14 @@ class Run:
         last = {line.row.position: line for line in self.lines}
         return {position for position, line in last.items() if line.fate.final or line.job}
 
+    def submitted_at(self, line: Line) -> float | None:
+        """When the vendor took in the job that the line says the end of."""
+        if line.job is None or line.fate is Fate.SUBMITTED:
+            return None
+        return next(
+            one.at for one in self.lines if one.row.position == line.row.position and one.fate is Fate.SUBMITTED
+        )
+
     def open_jobs(self) -> list[Followed]:
         found: dict[tuple[int, OpenJob], list[Row]] = {}
         latest = self.latest()
@@ -131,7 +139,7 @@ class Course:
             return
         self._hub.note("run", self._run.number, "←", event)
         commands = self._machine.handle(event)
-        if isinstance(event, Gated | Answered) and self._machine.idle(event.batch):
+        if isinstance(event, Gated | Answered | Polled) and self._machine.idle(event.batch):
             self._release(event.batch)
         self._obey(commands)
 
@@ -147,16 +155,26 @@ class Course:
                 case Send():
                     self._send(command)
                 case Poll():
-                    left = (command.job.until - self._hub.clock.wall()).total_seconds()
-                    self._hub.soon(min(command.seconds, left), partial(self._poll, command))
+                    self._ask_after(command)
                 case Wait(batch, attempt, seconds):
                     assert seconds >= 0
                     self._tell_after(seconds, Woken(batch, attempt))
                 case Commit(verdicts, batches):
                     self._hub.soon(self._hub.random.choice([0.0, 0.01, 0.5]), partial(self._commit, verdicts, batches))
                 case Finish():
-                    self._over = True
-                    self._hub.finished(self._run, command)
+                    self._finish(command)
+
+    def _ask_after(self, command: Poll) -> None:
+        left = (command.job.until - self._hub.clock.wall()).total_seconds()
+        keys = keys_of(command.rows)
+        then = partial(self._poll, command, keys)
+        self._hub.soon(min(command.seconds, left), partial(self._hub.keys.take, keys, then))
+
+    def _finish(self, command: Finish) -> None:
+        self._over = True
+        for batch in list(self._held):
+            self._release(batch)
+        self._hub.finished(self._run, command)
 
     def _read(self, command: Read) -> None:
         done = self._run.over()
@@ -213,9 +231,11 @@ class Course:
             late = self._hub.random.choice([answer, Result()])
             self._tell_after(self._hub.random.uniform(0, 30), Answered(command.batch, command.attempt, late))
 
-    def _poll(self, command: Poll) -> None:
+    def _poll(self, command: Poll, keys: frozenset[str]) -> None:
         if self._over:
+            self._hub.keys.give_back(keys)
             return
+        self._held[command.batch] = keys
         answer = self._hub.ask_after(command.job, [row.key for row in command.rows])
         about = (command.batch, command.attempt, command.poll)
         late = self._hub.clock.wall() >= command.job.until

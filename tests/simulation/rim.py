@@ -110,7 +110,8 @@ class Hub:
         request = self.request(scope)
         held = self.held
         if scope is Scope.REPEAT:
-            held = {k: one for k, one in held.items() if one.again == "remove" and _due(one, request)}
+            known = {key: model.standing(one) for key, one in held.items()}
+            held = {key: held[key] for key, one in known.items() if one.again == "remove" and _due(one, request)}
         return request, model.plan(self.town.people, held, request)
 
     def steps(self, scope: Scope) -> list[model.Row]:
@@ -121,8 +122,11 @@ class Hub:
             return
         if False in self.active:
             self._fold()
-        if any(one.fingerprint is not None for one in self.held.values()) and self.steps(Scope.WITHDRAWN):
+        if any(one.fingerprint is not None for one in self._standing()) and self.steps(Scope.WITHDRAWN):
             self.ask(Scope.WITHDRAWN)
+
+    def _standing(self) -> list[model.Held]:
+        return [model.standing(one) for one in self.held.values()]
 
     def feed(self) -> None:
         if False in self.active or False in self.queued:
@@ -147,12 +151,12 @@ class Hub:
 
     def _mind_repeats(self) -> None:
         """Whenever a late operation can no longer land, see to what it may have undone."""
-        dues = [one.late_until for one in self.held.values() if one.again is not None and one.late_until is not None]
+        dues = [one.late_until for one in self._standing() if one.again is not None and one.late_until is not None]
         if dues:
             self.soon((min(dues) - self.clock.wall()).total_seconds() + 1.0, self._repeat)
 
     def _repeat(self) -> None:
-        if not any(one.again and _due(one, self.request(Scope.ALL)) for one in self.held.values()):
+        if not any(one.again and _due(one, self.request(Scope.ALL)) for one in self._standing()):
             self._mind_repeats()
         elif self.steps(Scope.REPEAT):
             self.ask(Scope.REPEAT)
@@ -234,15 +238,15 @@ class Hub:
         """What the runs under way have reached so far, each line once and in the order of the log."""
         folded: set[str] = set()
         fresh = sorted((line.seq, run.number, line) for run in self.active.values() for line in run.news())
-        for nth, (_, run, line) in enumerate(fresh, 1):
-            following = next((other for _, other, one in fresh[nth:] if one.row.key == line.row.key), None)
-            # What has become of a job is the word on it, unless it was not known when it was folded.
-            if line.fate is Fate.SUBMITTED and following == run:
-                continue
-            payload, until = line.row.fingerprint if line.row.op.adds else None, line.job and line.job.until
-            told = model.Told(line.row, line.fate, self.clock.wall(line.at), payload, until)
-            folded |= model.fold(self.held, told, self._lands_within())
+        for _, number, line in fresh:
+            folded |= model.fold(self.held, self._told(self.runs[number - 1], line), self._lands_within())
         model.tidy(self.held, folded, self.clock.wall())
+
+    def _told(self, run: Run, line: Line) -> model.Told:
+        payload, until = line.row.fingerprint if line.row.op.adds else None, line.job and line.job.until
+        since = run.submitted_at(line)
+        about = {"until": until, "since": since and self.clock.wall(since), "beside": run.scope is Scope.WITHDRAWN}
+        return model.Told(line.row, line.fate, self.clock.wall(line.at), payload, **about)
 
     def _lands_within(self) -> timedelta:
         """An answer that never came may have named a job."""

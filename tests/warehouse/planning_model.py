@@ -71,8 +71,19 @@ def without_dots(address: str) -> str:
     return f"{local.replace('.', '')}@{host}" if host in {"gmail.com", "googlemail.com"} else address
 
 
+class Job(NamedTuple):
+    """One of the vendor's that is open: until when it may take effect, and the payload that it would add."""
+
+    op: str
+    until: datetime
+    payload: object = None
+
+
 @dataclass(frozen=True)
 class Held:
+    """What is known but for the jobs that are open: `job` is the ordinary run's, `leaving` that of the run beside it
+    which removes withdrawn people; `said_beside`: that one has had the last word. See `standing`."""
+
     pid: int
     state: str
     fingerprint: object = None
@@ -82,15 +93,33 @@ class Held:
     late_until: datetime | None = None
     late_op: str | None = None
     again: str | None = None
+    job: Job | None = None
+    leaving: Job | None = None
+    said_beside: bool = False
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [job for job in (self.job, self.leaving) if job]
 
 
 Ledger = dict[str, Held]
 Row = tuple[int, str | None, str, str | None]
 
 
+def standing(one: Held) -> Held:
+    """As everybody must take it while jobs are open: whatever those may do may have been done."""
+    adds = one.job is not None and one.job.op == "add"
+    fingerprint = one.job.payload if one.job and adds else one.fingerprint
+    doubted = one.jobs and fingerprint is not None and one.state != "suppressed"
+    ends = [end for end in (one.late_until, *(job.until for job in one.jobs)) if end]
+    state = "possible" if doubted else one.state
+    return replace(one, state=state, fingerprint=fingerprint, late_until=max(ends, default=None))
+
+
 def plan(world: World, held: Ledger, request: PlanRequest, told_before: dict[str, int] | None = None) -> Counter[Row]:
     """(pid, key, op, reason) of everybody, those unchanged included. `told_before`: whom, by key, the vendor was told
     about not long ago."""
+    held = {key: standing(one) for key, one in held.items()}
     if request.scope is Scope.FULL:
         held = {key: Held(pid, "absent") for key, pid in (told_before or {}).items()} | held
     whole = request.scope in {Scope.ALL, Scope.RETRY_REJECTED, Scope.FULL}
@@ -172,13 +201,31 @@ def _removed(request: PlanRequest, reason: str) -> bool:
 
 class Told(NamedTuple):
     """One line of the outcome log, with the payload itself in place of its fingerprint. `until` is the deadline of the
-    vendor's job that it is about."""
+    vendor's job that it is about, `since` when the vendor took that in; `beside` says that it is of the run that
+    removes withdrawn people."""
 
     row: Planned
     fate: Fate
     at: datetime
     payload: Any
     until: datetime | None = None
+    since: datetime | None = None
+    beside: bool = False
+
+    @property
+    def op(self) -> str:
+        return "add" if self.row.op.adds else "remove"
+
+
+class Contrary(NamedTuple):
+    """What else was under way, of the same kind or not, when an operation was begun: by requests that went unanswered,
+    and by all that there is. `followed`: the word is on a job that was known to be open, `crossed`: and somebody
+    else has said something since."""
+
+    late: str | None
+    any: str | None
+    followed: bool
+    crossed: bool
 
 
 def fold(held: Ledger, told: Told, in_flight: timedelta) -> set[str]:
@@ -186,14 +233,15 @@ def fold(held: Ledger, told: Told, in_flight: timedelta) -> set[str]:
     before = held.get(told.row.key)
     if before is None and not told.row.op.adds and told.fate not in {Fate.UNKNOWN, Fate.SUBMITTED}:
         return set()
-    was = before or Held(told.row.pid, "rejected" if told.row.op.adds else "absent")
-    if told.fate in {Fate.REJECTED, Fate.SUPPRESSED} and told.row.op.adds and was.again == "add":
-        # The add that was to be repeated is refused: what comes late may take them out, or has.
-        was = replace(was, state="possible" if was.fingerprint is not None else was.state, again=None)
-    if was.late_until is None or was.late_until <= told.at:
-        was = replace(was, late_until=None, late_op=None, again=None)
-    after = _after(was, told, in_flight, known=before is not None)
-    if after is not None and (after.state != "absent" or after.late_until):
+    refused = told.row.op.adds and told.fate is not Fate.SUBMITTED
+    was = before or Held(told.row.pid, "rejected" if refused else "absent")
+    others = _others(was, told)
+    if told.fate is Fate.SUBMITTED:
+        after: Held | None = _begun(was, told, in_flight)
+    else:
+        after = _after(_without_job(was, told), told, others, in_flight)
+    after = after and replace(after, said_beside=told.beside)
+    if after is not None and (after.state != "absent" or after.late_until or after.jobs):
         held[told.row.key] = after
     elif after is not None:
         held.pop(told.row.key, None)
@@ -204,46 +252,101 @@ def tidy(held: Ledger, keys: Iterable[str], now: datetime) -> None:
     """Of those about whom something was folded, forget what can no longer land, unless something follows from it."""
     for key in set(keys) & held.keys():
         one = held[key]
-        if one.late_until and one.late_until <= now and one.again is None:
+        if one.late_until and one.late_until <= now and one.again is None and not one.jobs:
             held[key] = replace(one, late_until=None, late_op=None)
             if one.state == "absent":
                 del held[key]
 
 
-def _after(was: Held, told: Told, in_flight: timedelta, *, known: bool) -> Held | None:
+def _others(was: Held, told: Told) -> Contrary:
+    begun = told.since or told.at
+    late = was.late_op if was.late_until and was.late_until > begun else None
+    other = was.job if told.beside else was.leaving
+    job = other.op if other and other.until > begun else None
+    own = was.leaving if told.beside else was.job
+    crossed = own is not None and was.again is not None and was.said_beside is not told.beside
+    return Contrary(late, _both(late, job), followed=own is not None, crossed=crossed)
+
+
+def _both(one: str | None, other: str | None) -> str | None:
+    return (one or other) if one is None or other is None or one == other else "any"
+
+
+def _without_job(was: Held, told: Told) -> Held:
+    """But for the job that this is the word on. What is late counts until nobody can need it any more: a job that is
+    still open was perhaps begun before."""
+    without = replace(was, leaving=None) if told.beside else replace(was, job=None)
+    return _still_late(without, told.since or told.at)
+
+
+def _still_late(was: Held, at: datetime) -> Held:
+    gone = was.late_until is not None and was.late_until <= at
+    return replace(was, late_until=None, late_op=None) if gone and not was.jobs else was
+
+
+def _begun(was: Held, told: Told, in_flight: timedelta) -> Held:
+    """In a job from now on: nothing else is known than before. Whom it adds may have to be removed at once."""
+    was = _still_late(was, told.at)
+    job = Job(told.op, max(told.at + in_flight, told.until or told.at), told.payload)
+    again = None if told.row.op.adds and was.again == "remove" else was.again
+    begun = replace(was, pid=told.row.pid, again=again)
+    return replace(begun, leaving=job) if told.beside else replace(begun, job=job)
+
+
+def _stale(was: Held, told: Told, others: Contrary) -> bool:
+    """Whether an add may be followed by another one, or by a remove, that was begun before it."""
+    if others.any is None:
+        return False
+    return others.any != "add" or was.again is not None or was.fingerprint != told.payload
+
+
+def _after(was: Held, told: Told, others: Contrary, in_flight: timedelta) -> Held | None:
     """None where nothing changes."""
     adds, payload = told.row.op.adds, told.payload
-    op = "add" if adds else "remove"
-    stale = was.late_op is not None and (was.late_op != "add" or was.again is not None or was.fingerprint != payload)
+    was = replace(was, pid=told.row.pid)
     match told.fate:
         case Fate.ACCEPTED | Fate.NOOP if adds:
-            again = "add" if stale else None
-            there = replace(was, pid=told.row.pid, state="present", fingerprint=payload, again=again)
-            return replace(there, refused=None, attempts=0, retry_at=None)
+            again = "add" if others.crossed or _stale(was, told, others) else None
+            there = replace(was, state="present", fingerprint=payload, again=again)
+            return _due(replace(there, refused=None, attempts=0, retry_at=None), told)
         case Fate.ACCEPTED | Fate.NOOP:
-            if was.late_op not in {None, "remove"}:
-                return replace(was, state="possible", attempts=0, again="remove")
-            return replace(was, state="absent", fingerprint=None, attempts=0, again=None)
-        case Fate.UNKNOWN | Fate.SUBMITTED:
-            late_until, late_op = was.late_until, was.late_op
-            lands = max(told.at + in_flight, told.until or told.at)
-            late_until = max(late_until or told.at, lands)
-            late_op = op if late_op in {None, op} else "any"
-            again = "add" if adds and stale else None
+            again = "remove" if others.crossed or others.any not in {None, "remove"} else None
+            if others.crossed or others.late not in {None, "remove"}:
+                return _due(replace(was, state="possible", attempts=0, again=again), told)
+            gone = replace(was, state="absent", fingerprint=None, attempts=0, again=again)
+            return _due(gone, told)
+        case Fate.UNKNOWN:
+            late_until = max(was.late_until or told.at, told.at + in_flight, told.until or told.at)
+            again = "add" if adds and _stale(was, told, others) else None
             state = was.state if not adds and was.fingerprint is None else "possible"
+            late_op = told.op if was.late_op in {None, told.op} else "any"
             changed = replace(was, state=state, late_until=late_until, late_op=late_op, again=again)
-            sent = replace(changed, pid=told.row.pid, fingerprint=payload, refused=None, retry_at=None)
+            sent = replace(changed, fingerprint=payload, refused=None, retry_at=None)
             return sent if adds else changed
-        case Fate.REJECTED if adds:
-            state = was.state if was.fingerprint is not None else "rejected"
-            retry_at = told.at + RESTS[was.attempts] if was.attempts < len(RESTS) else None
-            tried = replace(was, attempts=was.attempts + 1, retry_at=retry_at)
-            return replace(tried, pid=told.row.pid, state=state, refused=payload)
-        case Fate.SUPPRESSED if adds:
-            return replace(was, pid=told.row.pid, state="suppressed")
-        case Fate.REJECTED | Fate.SUPPRESSED:
-            return was
-    return None
+    undone = others.followed and told.fate in {Fate.RETRY, Fate.WITHHELD}
+    if not undone and told.fate not in {Fate.REJECTED, Fate.SUPPRESSED}:
+        return None
+    if adds and was.again == "add" and was.fingerprint is not None:
+        # The add that was to be repeated is refused: what comes late may take them out, or has.
+        was = replace(was, state="possible")
+    again = was.again if others.any and not (adds and was.again == "add") else None
+    was = replace(was, again=again)
+    if adds and told.fate is Fate.SUPPRESSED:
+        return replace(was, state="suppressed")
+    return _refused(was, told) if adds and told.fate is Fate.REJECTED else was
+
+
+def _refused(was: Held, told: Told) -> Held:
+    state = was.state if was.fingerprint is not None else "rejected"
+    retry_at = told.at + RESTS[was.attempts] if was.attempts < len(RESTS) else None
+    tried = replace(was, attempts=was.attempts + 1, retry_at=retry_at)
+    return replace(tried, state=state, refused=told.payload)
+
+
+def _due(one: Held, told: Told) -> Held:
+    """What is to be repeated though nothing can land any more is to be repeated at once."""
+    at_once = one.again is not None and one.late_until is None and not one.jobs
+    return replace(one, late_until=told.at) if at_once else one
 
 
 def swap(held: Ledger, sent: set[str], now: datetime, *, made: bool) -> None:
@@ -251,7 +354,7 @@ def swap(held: Ledger, sent: set[str], now: datetime, *, made: bool) -> None:
     for key, one in list(held.items()):
         if key in sent or one.fingerprint is None:
             continue
-        if not made or (one.late_until is not None and one.late_until > now):
+        if not made or one.leaving or (one.late_until is not None and one.late_until > now):
             held[key] = replace(one, state="possible" if one.state == "present" else one.state)
         elif one.refused is not None or one.state == "suppressed":
             state = "suppressed" if one.state == "suppressed" else "rejected"
@@ -265,6 +368,6 @@ def end(held: Ledger, rows: Counter[Row], request: PlanRequest, now: datetime) -
     in_plan = {key for _, key, op, _ in rows if op not in {"unchanged", Op.REMOVE}}
     whole = request.scope in {Scope.ALL, Scope.RETRY_REJECTED, Scope.FULL}
     for key, one in list(held.items()):
-        gone = one.state == "absent" and one.late_until is not None and one.late_until <= now
+        gone = one.state == "absent" and one.late_until is not None and one.late_until <= now and not one.jobs
         if gone or (whole and one.state == "rejected" and key not in in_plan):
             del held[key]

@@ -196,16 +196,19 @@ def play(
             rows_told = (row,) if other or fates[0][0] is not Fate.ACCEPTED else Stretch(reading, at, at + 1)
             job = job_of(at, fates[:attempt], said_at)
             append_outcomes(engine, request.run, [Verdict(rows_told, attempt, fate, "NO_CONSENT", job=job)], said_at)
-            told_of = model.Told(row, fate, said_at, payload, job and job.until)
-            # What has become of a job is known at once here, unless it is folded before.
-            if folds or fate is not Fate.SUBMITTED or attempt == len(fates):
-                folded |= model.fold(after, told_of, IN_FLIGHT)
+            since = said_at if job and fate is not Fate.SUBMITTED else None
+            about = {"until": job and job.until, "since": since, "beside": request.scope is Scope.WITHDRAWN}
+            folded |= model.fold(after, model.Told(row, fate, said_at, payload, **about), IN_FLIGHT)
             if folds:
                 model.tidy(after, folded, request.now)
                 folded.clear()
                 fold_so_far(engine, request, now=request.now, in_flight_s=IN_FLIGHT.total_seconds())
             reached = person.op.adds and fate in {Fate.ACCEPTED, Fate.NOOP, Fate.UNKNOWN, Fate.SUBMITTED}
             sent |= {person.key} if reached else set()
+        if fates and fates[-1][0] is Fate.SUBMITTED:
+            # Nobody asks after it any more.
+            left = model.Told(row, Fate.UNKNOWN, request.now, payload, **{**about, "since": said_at})
+            folded |= model.fold(after, left, IN_FLIGHT)
         if fates:
             tally[person.op, fates[-1][0]] = tally.get((person.op, fates[-1][0]), 0) + 1
     model.tidy(after, folded, request.now)
@@ -279,9 +282,22 @@ def written(engine: Any, run: int) -> Counter[model.Row]:
 
 def in_text(one: Held, request: PlanRequest) -> tuple[Any, ...]:
     prints = printed(request, one.fingerprint), printed(request, one.refused)
-    return one.pid, one.state, *prints, one.attempts, naive(one.late_until), one.late_op, one.again, naive(one.retry_at)
+    late = naive(one.late_until), one.late_op, one.again, naive(one.retry_at)
+    job = one.job and (one.job.op, printed(request, one.job.payload), naive(one.job.until))
+    return (
+        one.pid,
+        one.state,
+        *prints,
+        one.attempts,
+        *late,
+        *(job or (None,) * 3),
+        one.leaving and naive(one.leaving.until),
+    )
 
 
 def delivered(engine: Any) -> dict[str, tuple[Any, ...]]:
-    columns = "key, pid, state, fingerprint, refused, attempts, late_until, late_op, again, retry_at"
+    columns = (
+        "key, pid, state, fingerprint, refused, attempts, late_until, late_op, again, retry_at, "
+        "job_op, job_fingerprint, job_until, leaving_until"
+    )
     return {key: tuple(rest) for key, *rest in engine.rows(f"SELECT {columns} FROM delivered")}

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from hub.core.delivery.messages import OpenJob, Verdict
 from hub.core.delivery.rows import Row, Stretch
-from hub.core.planning import Fate
+from hub.core.planning import Fate, PlanRequest
 from hub.core.records import WithheldReason
 from hub.core.scopes import Scope
+from hub.warehouse import erasure
 from hub.warehouse.outcomes import append_outcomes, progress, withheld
 from hub.warehouse.payload import read_people
 from hub.warehouse.plan import KEPT_RUNS, forget_sync, make_plan, plan_summary, preview_plan, withdrawn_since
@@ -181,6 +182,108 @@ def test_whoever_is_removed_by_a_run_beside_the_one_that_added_them_is_gone(engi
     for request in ((ASKED, removal), (removal, ASKED))[first]:
         settle(engine, request, now=NOW, in_flight_s=900)
     assert states(engine) == {"b@x": "present"}
+
+
+def in_a_job(engine: Any, request: PlanRequest, fate: Fate, at: datetime) -> None:
+    """One more word on everybody in the run, who are all in one job."""
+    reading = read_people(engine, request, positions=list(range(1, 10)))
+    job = OpenJob("job 1", NOW + 24 * HOUR)
+    rows = tuple(Stretch(reading, 0, len(reading)))
+    append_outcomes(engine, request.run, [Verdict(rows, 1, fate, "why", job=job)], at)
+
+
+def looked_at_in_between(engine: Any, fate: Fate) -> None:
+    """Two people are in a job when another run looks at the log, and an hour later the job has ended."""
+    town(engine, "a@x", "b@x")
+    make_plan(engine, ASKED)
+    in_a_job(engine, ASKED, Fate.SUBMITTED, NOW)
+    fold_so_far(engine, ASKED, now=NOW, in_flight_s=900)
+    [trace] = {erasure.trace(engine, f"p{pid}", [1])[:2] for pid in (1, 2)}
+    assert trace == (True, NOW + 24 * HOUR)
+    in_a_job(engine, ASKED, fate, NOW + HOUR)
+    settle(engine, ASKED, now=NOW + HOUR, in_flight_s=900)
+
+
+@pytest.mark.parametrize("fate", [Fate.ACCEPTED, Fate.NOOP])
+def test_the_good_end_of_a_job_leaves_no_doubt_behind(engine: Any, fate: Fate) -> None:
+    looked_at_in_between(engine, fate)
+    assert (states(engine), quiet_since(engine)) == (dict.fromkeys(("a@x", "b@x"), "present"), None)
+    town(engine, "a@x", "b@x", denied={1})
+    deliver(engine, after(ASKED, hours=2, scope=Scope.WITHDRAWN))
+    assert (states(engine), repeats(engine)) == ({"b@x": "present"}, [])
+
+
+@pytest.mark.parametrize(("fate", "then"), [(Fate.REJECTED, "rejected"), (Fate.SUPPRESSED, "suppressed")])
+def test_whom_a_job_did_not_take_is_not_there(engine: Any, fate: Fate, then: str) -> None:
+    looked_at_in_between(engine, fate)
+    assert (states(engine), quiet_since(engine)) == (dict.fromkeys(("a@x", "b@x"), then), None)
+    assert not erasure.trace(engine, "p1", [1]).there
+
+
+def test_a_job_that_failed_leaves_nothing_behind(engine: Any) -> None:
+    looked_at_in_between(engine, Fate.RETRY)
+    assert states(engine) == {}
+
+
+def test_where_nobody_knows_what_became_of_a_job_its_people_are_possibly_there_until_its_deadline(engine: Any) -> None:
+    looked_at_in_between(engine, Fate.UNKNOWN)
+    assert states(engine) == dict.fromkeys(("a@x", "b@x"), "possible")
+    assert quiet_since(engine) == naive(NOW + 24 * HOUR)
+
+
+def test_a_job_that_nobody_asks_after_any_more_leaves_its_people_possibly_there_until_its_deadline(engine: Any) -> None:
+    town(engine, "a@x")
+    make_plan(engine, ASKED)
+    in_a_job(engine, ASKED, Fate.SUBMITTED, NOW)
+    assert settle(engine, ASKED, now=NOW + HOUR, in_flight_s=900).pending == 1
+    assert (states(engine), quiet_since(engine)) == ({"a@x": "possible"}, naive(NOW + 24 * HOUR))
+    assert engine.rows("SELECT count(job_until) FROM delivered") == [(0,)]
+
+
+def test_the_end_of_a_job_does_not_end_what_an_earlier_request_may_still_do(engine: Any) -> None:
+    town(engine, "a@x")
+    deliver(engine, ASKED, Fate.UNKNOWN)
+    later = after(ASKED)
+    make_plan(engine, later)
+    in_a_job(engine, later, Fate.SUBMITTED, NOW)
+    fold_so_far(engine, later, now=NOW, in_flight_s=900)
+    in_a_job(engine, later, Fate.ACCEPTED, NOW)
+    settle(engine, later, now=NOW, in_flight_s=900)
+    assert (states(engine), quiet_since(engine)) == ({"a@x": "present"}, naive(NOW + timedelta(seconds=900)))
+
+
+def test_a_remove_while_a_job_was_open_is_repeated_when_the_job_has_ended_well_and_not_later(engine: Any) -> None:
+    town(engine, "a@x")
+    make_plan(engine, ASKED)
+    in_a_job(engine, ASKED, Fate.SUBMITTED, NOW)
+    fold_so_far(engine, ASKED, now=NOW, in_flight_s=900)
+    town(engine, "a@x", denied={1})
+    removal = after(ASKED, scope=Scope.WITHDRAWN)
+    deliver(engine, removal)
+    assert make_plan(engine, after(removal)).leavers == 0
+    in_a_job(engine, ASKED, Fate.ACCEPTED, NOW + HOUR)
+    settle(engine, ASKED, now=NOW + HOUR, in_flight_s=900)
+    assert [one.at for one in repeats(engine)] == [NOW + HOUR]
+    deliver(engine, replace(removal, run=4, now=NOW + 2 * HOUR))
+    assert (states(engine), repeats(engine)) == ({}, [])
+
+
+def test_a_remove_while_a_job_was_open_stands_if_nothing_came_of_the_job(engine: Any) -> None:
+    town(engine, "a@x")
+    make_plan(engine, ASKED)
+    in_a_job(engine, ASKED, Fate.SUBMITTED, NOW)
+    fold_so_far(engine, ASKED, now=NOW, in_flight_s=900)
+    town(engine, "a@x", denied={1})
+    deliver(engine, after(ASKED, scope=Scope.WITHDRAWN))
+    in_a_job(engine, ASKED, Fate.RETRY, NOW + HOUR)
+    settle(engine, ASKED, now=NOW + HOUR, in_flight_s=900)
+    assert (states(engine), repeats(engine)) == ({}, [])
+
+
+def quiet_since(engine: Any) -> datetime | None:
+    """Until when anything may still land."""
+    [(until,)] = engine.rows("SELECT max(late_until) FROM standing")
+    return until  # type: ignore[no-any-return]
 
 
 def test_another_audience_begins_from_nothing_and_the_old_one_can_be_emptied(engine: Any) -> None:

@@ -248,7 +248,7 @@ class Delivery:
         self._batches.close(batch)
         if batch.inquiry:
             # The log speaks of them already: whatever is added to it, a crash leaves nobody in doubt.
-            self._log.add([verdict._replace(job=batch.inquiry.job) for verdict in verdicts])
+            self._log.add([verdict._replace(job=batch.inquiry.job) for verdict in verdicts], batch=batch.number)
         else:
             self._log.add(verdicts, answers=bool(verdicts), batch=batch.number)
 
