@@ -198,16 +198,16 @@ _BESIDE = {
 # `d` is what was known before. Only a DONE add is there for sure; a DOUBTED one may be, whatever came after it. Who has
 # BEGUN is in a job from now on, and of an UNDONE one the vendor has said that nothing came of it; neither changes what
 # else is known. What may land late is held against the instant at which this was begun, not against the settling: it
-# may have landed in between. A job that was FOLLOWED has CROSSED whatever was acknowledged since, in either order.
+# may have landed in between. Where several payloads may land last and a newer one was refused, the fingerprint is
+# nobody's. A job that was FOLLOWED has CROSSED whatever was acknowledged since, in either order.
 _FOLD = f"""
 INSERT INTO {{into}}
 {{told}}held AS (SELECT * FROM delivered WHERE sync = $sync AND audience = $audience),
 events AS (
   SELECT t.*, d.key IS NOT NULL AS known, d.fingerprint AS had, d.refused AS had_refused, d.retry_at AS had_retry_at,
     d.state AS was, d.reason AS had_reason, d.job_op, d.job_fingerprint, d.job_until, d.leaving_until,
-    coalesce(d.attempts, 0) AS attempts,
-    CASE WHEN d.again = 'add' OR t.op = 'remove' OR d.{{own_until}} IS NOT NULL OR NOT t.in_job
-      THEN d.again END AS was_again,
+    coalesce(d.attempts, 0) AS attempts, d.again,
+    t.in_job AND t.op = 'add' AND d.{{own_until}} IS NULL AS goes_in,
     d.{{own_until}} IS NOT NULL AND d.again IS NOT NULL AND d.run <> $run AS crossed,
     d.{{other_until}} IS NOT NULL AS beside, t.open_until IS NOT NULL OR d.{{other_until}} IS NOT NULL AS open,
     d.late_until > t.since AS is_late, d.late_until, d.late_op,
@@ -220,39 +220,44 @@ contrary AS (
   SELECT *, CASE WHEN is_late THEN CASE WHEN coalesce(other_op, late_op) = late_op THEN late_op ELSE 'any' END
       ELSE other_op END AS held_op,
     CASE WHEN is_late THEN late_op END AS held_late_op,
+    CASE WHEN goes_in AND again = 'remove' THEN CASE WHEN is_late OR other_op IS NOT NULL THEN 'add' END
+      ELSE again END AS was_again,
     doubt_until > since AS in_doubt, CASE WHEN doubt_until > since OR beside THEN doubt_until END AS kept_doubt,
     CASE WHEN is_late OR beside THEN late_until END AS kept_until,
     CASE WHEN is_late OR beside THEN late_op END AS kept_op
   FROM events WHERE event IS NOT NULL AND (op = 'add' OR known OR open_until IS NOT NULL
     OR (doubt_until > since AND doubt_until > $now))),
+weighed AS (
+  SELECT *, op = 'add' AND (held_op <> 'add' OR (held_op = 'add'
+      AND (was_again IS NOT NULL OR had <> CASE WHEN event = 'doubted' THEN doubted_fingerprint ELSE fingerprint END))
+    OR (in_doubt AND (mixed OR (event = 'reached' AND doubted_fingerprint <> fingerprint)))
+    OR (event = 'reached' AND crossed)) AS stale,
+    op = 'add' AND (kind IN ('rejected', 'suppressed') OR event = 'undone') AS untaken
+  FROM contrary),
 judged AS (
-  SELECT *, greatest(kept_until, kept_doubt) AS until,
+  SELECT *,
+    untaken AND CASE WHEN event = 'doubted' THEN stale ELSE was_again = 'add' AND had IS NOT NULL END AS muddled,
+    greatest(kept_until, kept_doubt) AS until,
     CASE WHEN kept_doubt IS NULL OR kept_op = op THEN coalesce(kept_op, CASE WHEN kept_doubt IS NOT NULL THEN op END)
       WHEN kept_op IS NULL THEN op ELSE 'any' END AS late,
     crossed OR held_late_op <> 'remove' AS stays,
     CASE
-      WHEN op = 'add' AND (kind IN ('rejected', 'suppressed') OR event = 'undone')
-        THEN CASE WHEN event <> 'doubted' AND held_op IS NOT NULL AND was_again = 'remove' THEN 'remove' END
+      WHEN untaken THEN CASE WHEN event <> 'doubted' AND held_op IS NOT NULL AND was_again = 'remove' THEN 'remove' END
       WHEN event = 'begun' THEN was_again
-      WHEN op = 'add' AND (held_op <> 'add' OR (held_op = 'add'
-          AND (was_again IS NOT NULL
-            OR had <> CASE WHEN event = 'doubted' THEN doubted_fingerprint ELSE fingerprint END))
-        OR (in_doubt AND (mixed OR (event = 'reached' AND doubted_fingerprint <> fingerprint)))
-        OR (event = 'reached' AND crossed))
-        THEN 'add'
+      WHEN stale AND event IN ('reached', 'doubted') THEN 'add'
       WHEN event = 'gone' AND (held_op <> 'remove' OR crossed) THEN 'remove'
       WHEN event IN ('refused', 'undone') AND held_op IS NOT NULL THEN was_again END AS repeat
-  FROM contrary)
+  FROM weighed)
 SELECT $sync, $audience, key, pid, external_id,
-  CASE WHEN event = 'reached' THEN fingerprint WHEN event = 'gone' THEN CASE WHEN stays THEN had END
+  CASE WHEN muddled THEN '' WHEN event = 'reached' THEN fingerprint
+    WHEN event = 'gone' THEN CASE WHEN stays THEN had END
     WHEN event = 'doubted' AND op = 'add' THEN doubted_fingerprint ELSE had END,
   CASE WHEN op = 'add' AND kind = 'rejected' THEN fingerprint
     WHEN event IN ('refused', 'begun', 'undone') OR op = 'remove' THEN had_refused END,
   CASE WHEN op = 'add' AND kind = 'suppressed' THEN 'suppressed' WHEN event = 'reached' THEN 'present'
     WHEN event = 'gone' THEN CASE WHEN stays THEN 'possible' ELSE 'absent' END
     WHEN event IN ('doubted', 'refused') AND op = 'remove' AND had IS NULL THEN coalesce(was, 'absent')
-    WHEN event = 'doubted' OR (had IS NOT NULL AND op = 'add' AND was_again = 'add' AND event <> 'begun')
-      THEN 'possible'
+    WHEN event = 'doubted' OR muddled THEN 'possible'
     WHEN event IN ('begun', 'undone') THEN coalesce(was, 'absent') WHEN had IS NOT NULL THEN was ELSE 'rejected' END,
   CASE WHEN event IN ('doubted', 'refused') THEN reason WHEN event IN ('begun', 'undone') THEN had_reason END,
   CASE WHEN op = 'add' AND kind = 'rejected' THEN attempts + 1 WHEN event IN ('reached', 'gone') THEN 0

@@ -194,6 +194,22 @@ async def test_the_good_end_of_a_job_ends_the_doubt_about_its_people_though_anot
     assert (removals(open_shop), open_shop.there) == (1, {"p002"})
 
 
+async def test_a_job_is_not_asked_after_while_a_request_about_its_people_is_under_way(open_shop: Shop) -> None:
+    await open_shop.set_up(2, batch=1, jobs={"running": ENDLESS, "deadline_s": 7200})
+    async with working(open_shop.hub) as worker:
+        run = await runs.start(open_shop.hub, open_shop.sync.key)
+        await until(lambda: submitted(open_shop, 2))
+        busy, free = open_jobs(open_shop)
+        await worker._desk.keys.take(open_shop.sync.id, frozenset(busy.call["add"]))
+        asked, others = busy.asked, free.asked
+        await until(lambda: free.asked > others + 3)
+        assert busy.asked == asked
+        await worker._desk.keys.give_back(open_shop.sync.id, frozenset(busy.call["add"]))
+        await until(lambda: busy.asked > asked)
+        finish_jobs(open_shop)
+        assert (await open_shop.outcome_of(run)).counts.added == 2
+
+
 async def test_an_erasure_does_not_wait_for_the_deadline_of_a_job_that_has_ended(open_shop: Shop) -> None:
     await open_shop.set_up(3, jobs={"running": ENDLESS, "deadline_s": 7200})
     async with working(open_shop.hub):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
@@ -81,6 +82,20 @@ def a_job_past_its_deadline_counts_as_done() -> Iterator[None]:
 @planted
 def believe_the_first_word_on_a_job() -> Iterator[None]:
     with patch.object(Inquiry, "_final", lambda self, word: word):
+        yield
+
+
+@planted
+def the_end_of_a_job_ends_every_doubt() -> Iterator[None]:
+    fold = model.fold
+
+    def wrong(held: model.Ledger, told: model.Told, *when: Any) -> set[str]:
+        folded = fold(held, told, *when)
+        if told.since and told.row.key in held:
+            held[told.row.key] = replace(held[told.row.key], late_until=None, late_op=None, again=None)
+        return folded
+
+    with patch.object(model, "fold", wrong):
         yield
 
 

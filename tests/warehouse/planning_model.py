@@ -71,6 +71,9 @@ def without_dots(address: str) -> str:
     return f"{local.replace('.', '')}@{host}" if host in {"gmail.com", "googlemail.com"} else address
 
 
+NOBODYS = ""
+
+
 class Job(NamedTuple):
     """One of the vendor's that is open: until when it may take effect, and the payload that it would add."""
 
@@ -237,7 +240,7 @@ def fold(held: Ledger, told: Told, in_flight: timedelta) -> set[str]:
     was = before or Held(told.row.pid, "rejected" if refused else "absent")
     others = _others(was, told)
     if told.fate is Fate.SUBMITTED:
-        after: Held | None = _begun(was, told, in_flight)
+        after: Held | None = _begun(was, told, others, in_flight)
     else:
         after = _after(_without_job(was, told), told, others, in_flight)
     after = after and replace(after, said_beside=told.beside)
@@ -284,11 +287,14 @@ def _still_late(was: Held, at: datetime) -> Held:
     return replace(was, late_until=None, late_op=None) if gone and not was.jobs else was
 
 
-def _begun(was: Held, told: Told, in_flight: timedelta) -> Held:
-    """In a job from now on: nothing else is known than before. Whom it adds may have to be removed at once."""
+def _begun(was: Held, told: Told, others: Contrary, in_flight: timedelta) -> Held:
+    """In a job from now on: nothing else is known than before. Whom it adds is no longer to be removed later, but might
+    have to be at once; what comes late may then have other values."""
     was = _still_late(was, told.at)
     job = Job(told.op, max(told.at + in_flight, told.until or told.at), told.payload)
-    again = None if told.row.op.adds and was.again == "remove" else was.again
+    again = was.again
+    if told.row.op.adds and again == "remove":
+        again = "add" if others.any else None
     begun = replace(was, pid=told.row.pid, again=again)
     return replace(begun, leaving=job) if told.beside else replace(begun, job=job)
 
@@ -327,8 +333,8 @@ def _after(was: Held, told: Told, others: Contrary, in_flight: timedelta) -> Hel
     if not undone and told.fate not in {Fate.REJECTED, Fate.SUPPRESSED}:
         return None
     if adds and was.again == "add" and was.fingerprint is not None:
-        # The add that was to be repeated is refused: what comes late may take them out, or has.
-        was = replace(was, state="possible")
+        # The add that was to be repeated is refused: what comes late may take them out, or has, or has other values.
+        was = replace(was, state="possible", fingerprint=NOBODYS)
     again = was.again if others.any and not (adds and was.again == "add") else None
     was = replace(was, again=again)
     if adds and told.fate is Fate.SUPPRESSED:

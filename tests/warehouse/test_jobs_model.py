@@ -188,5 +188,11 @@ def _plan(tx: Any, run: int, scope: Scope, ops: dict[str, Op]) -> None:
     head = {"run": run, "scope": scope.value, "at": naive(NOW), "members": members}
     tx.execute("INSERT INTO plans VALUES ($run, 1, 'vip', $scope, $at, $members, 0, 0, 0, 0, NULL)", head)
     for position, key in enumerate(KEYS, 1):
-        row = {"run": run, "key": key, "op": ops[key].value, "position": position, "print": "new" if ops[key].adds else ""}
+        row = {
+            "run": run,
+            "key": key,
+            "op": ops[key].value,
+            "position": position,
+            "print": "new" if ops[key].adds else "",
+        }
         tx.execute("INSERT INTO plan VALUES ($run, 1, 'p1', $key, $op, NULL, NULL, FALSE, $position, $print)", row)

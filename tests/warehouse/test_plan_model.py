@@ -104,8 +104,8 @@ def request_of(
 
 def printed(request: PlanRequest, payload: Any) -> str | None:
     """The fingerprint that the engine gives a payload."""
-    if payload is None:
-        return None
+    if payload is None or payload == model.NOBODYS:
+        return payload  # type: ignore[no-any-return]
     said = [str(value).lower() if isinstance(value, bool) else value for value in payload]
     texts = "".join("\x1f" + ("\x1e" if value is None else str(value)) for value in said)
     return md5((mapping(request) + texts).encode()).hexdigest()

@@ -328,6 +328,43 @@ def test_an_accepted_retry_does_not_make_the_unanswered_attempt_forgotten(engine
     assert states(engine) == {"a@x": "possible"} and len(repeats(engine)) == 1
 
 
+def test_a_late_add_of_other_values_is_not_forgotten_when_newer_ones_were_doubted_and_then_refused(engine: Any) -> None:
+    world = town(engine, "a@x")
+    deliver(engine, ASKED, Fate.UNKNOWN)
+    world.profiles[1].ltv = 11.0
+    write_world(engine, world, NOW)
+    newer = after(ASKED)
+    make_plan(engine, newer)
+    reading = read_people(engine, newer, 0, 10)
+    log(engine, newer, reading, Fate.UNKNOWN)
+    log(engine, newer, reading, Fate.REJECTED)
+    settle(engine, newer, now=NOW, in_flight_s=900)
+    again = after(newer, scope=Scope.RETRY_REJECTED)
+    deliver(engine, again)
+    assert states(engine) == {"a@x": "present"}
+    assert preview_plan(engine, after(again, hours=1, scope=Scope.ALL)).summary.to_update == 1
+
+
+def test_a_late_add_of_other_values_is_not_forgotten_when_whoever_was_removed_is_in_a_job_again(engine: Any) -> None:
+    world = town(engine, "a@x")
+    deliver(engine, ASKED, Fate.UNKNOWN)
+    world.profiles[1].ltv = 11.0
+    write_world(engine, world, NOW)
+    newer = after(ASKED)
+    deliver(engine, newer)
+    write_world(engine, replace(world, members=set()), NOW)
+    remove = after(newer)
+    deliver(engine, remove)
+    write_world(engine, world, NOW)
+    back = after(remove)
+    make_plan(engine, back)
+    in_a_job(engine, back, Fate.SUBMITTED, NOW)
+    fold_so_far(engine, back, now=NOW, in_flight_s=900)
+    in_a_job(engine, back, Fate.ACCEPTED, NOW)
+    settle(engine, back, now=NOW, in_flight_s=900)
+    assert len(repeats(engine)) == 1
+
+
 def test_an_add_after_an_unanswered_remove_is_repeated_with_the_next_run(engine: Any) -> None:
     world = town(engine, "a@x")
     deliver(engine, ASKED)
