@@ -14,6 +14,7 @@ from typing import Any
 from hub.sdk import Connector
 from hub.sdk.testing import ConnectorContract, HttpConnectorContract
 from hub.sdk.testing.jobs import JobsContract
+from hub.sdk.testing.tokens import TokensContract
 from tests.connectors.through_the_hub import ThroughTheHub
 
 HERE = Path(__file__).parent
@@ -59,7 +60,12 @@ def applies(contract: Contract, promise: str) -> bool:
     needs += ["jobs"] if original in vars(JobsContract).values() else []
     said = re.findall(r"if not self\.(signs_\w+):", source)
     said += ["refuses_people"] if "self._skip_where_nobody_is_refused()" in source else []
-    return all(getattr(able, need) for need in needs) and all(getattr(contract, word) for word in said)
+    given = ["refresh_token"] if original in vars(TokensContract).values() else []
+    return (
+        all(getattr(able, need) for need in needs)
+        and all(getattr(contract, word) for word in said)
+        and all(name in contract.config for name in given)
+    )
 
 
 def _tested() -> Iterator[TestClass]:
