@@ -118,7 +118,7 @@ class Executor:
         try:
             async with asyncio.TaskGroup() as tasks:
                 return await self._converse(tasks)
-        except BaseExceptionGroup as group:
+        except BaseExceptionGroup as group:  # the first fault ends the other tasks: it is the one to hear of
             raise group.exceptions[0] from None
         finally:
             for batch in list(self._held):

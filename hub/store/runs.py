@@ -109,7 +109,7 @@ class Runs(Repository[Run]):
 
         Interrupted runs, whose lease ran out, come before new ones, and urgent ones before all. Nothing is claimed for
         a paused destination, nor for a paused sync unless it removes people for good."""
-        if not await anything_waits(now):
+        if not await anything_waits(await self._database.now()):
             return None
         for _ in range(TRIES):
             try:

@@ -60,7 +60,7 @@ class ImmediateTransaction(SqliteTransactionContext):
             await self.ensure_connection()
             entered = self.token = get_connections().set(self.connection_name, self.connection)
             await self.connection.begin()
-        except BaseException:
+        except BaseException:  # a cancel too: the next one in line must get in
             get_connections().reset(entered)
             await self._abandon()
             raise

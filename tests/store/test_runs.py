@@ -200,6 +200,15 @@ async def test_a_run_whose_worker_died_goes_to_another_with_its_plan(store: Stor
     assert heir.fence > dead.fence
 
 
+async def test_a_lease_runs_out_by_the_databases_clock_also_for_a_worker_whose_own_is_slow(
+    store: Store, sync: Sync
+) -> None:
+    run = await store.runs.queue(sync.id, MANUAL, now=NOON)
+    assert await store.runs.claim("w1", NOON, 0.0) is not None
+    slow = await store.runs.claim("w2", after(-365 * 86_400), LEASE)
+    assert slow is not None and (slow.run.id, slow.owner) == (run.id, "w2")
+
+
 async def test_a_worker_that_slept_through_its_lease_writes_nothing(store: Store, sync: Sync) -> None:
     run = await store.runs.queue(sync.id, MANUAL, now=NOON)
     slept = await claim(store)
