@@ -19,7 +19,9 @@ class Client(AsyncpgDBClient):
         return ReturningTransaction(ReadCommitted(self), self._pool_init_lock)
 
     async def create_pool(self, **kwargs: Any) -> asyncpg.Pool:
-        return await super().create_pool(reset=_nothing_is_left, **kwargs)
+        # One connection to begin with, which says whether the server is there. But with a least number asyncpg makes a
+        # lost one anew by a task of its own, for ever while the server is away, also when nobody has the pool any more.
+        return await super().create_pool(reset=_nothing_is_left, **{**kwargs, "init_size": 1, "min_size": 0})
 
 
 class ReadCommitted(TransactionWrapper):

@@ -113,6 +113,23 @@ async def test_a_connection_goes_back_without_a_question_to_the_server(store: St
 
 
 @pytest.mark.skipif(DIALECT != "postgres", reason="about the server")
+async def test_a_connection_that_is_lost_is_made_anew_when_it_is_asked_for_and_not_behind_ones_back(
+    store: Store, migrated_url: str
+) -> None:
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    await store.purposes.keys()
+    onlooker = await asyncpg.connect(migrated_url)
+    try:
+        assert await onlooker.fetchval(f"SELECT count(*) {others}") == 1
+        await onlooker.execute(f"SELECT pg_terminate_backend(pid) {others}")
+        await asyncio.sleep(0.5)
+        assert await onlooker.fetchval(f"SELECT count(*) {others}") == 0
+    finally:
+        await onlooker.close()
+    assert await store.purposes.keys() == []
+
+
+@pytest.mark.skipif(DIALECT != "postgres", reason="about the server")
 async def test_a_server_that_does_not_answer_is_a_store_error() -> None:
     with pytest.raises(StoreError) as failed:
         await pending("postgresql://someone:pa55word@127.0.0.1:1/none")
