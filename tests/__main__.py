@@ -14,6 +14,10 @@ from tests.postgres_server import postgres_url
 
 ON_POSTGRES = ["tests/store", "tests/services", "tests/api", "tests/web"]
 ON_BOTH = [f"tests/services/test_{part}.py" for part in ("consent", "intake", "runs", "segments", "syncs", "worker")]
+# Files whole, and in the order of tests/conftest.py.
+SIDE_BY_SIDE = ["--dist", "loadfile", "--no-loadscope-reorder"]
+# Hundreds of processes read the same modules: let the first to do so keep what it compiled.
+COMPILED_ANEW = "PYTHONDONTWRITEBYTECODE"
 
 
 def main() -> int:
@@ -48,8 +52,9 @@ def side_by_side() -> int:
 
 
 def run_pytest(arguments: list[str], **environment: str) -> int:
-    command = [sys.executable, "-m", "pytest", "-n", str(side_by_side()), "--dist", "loadfile", *arguments]
-    return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
+    command = [sys.executable, "-m", "pytest", "-n", str(side_by_side()), *SIDE_BY_SIDE, *arguments]
+    inherited = {name: value for name, value in os.environ.items() if name != COMPILED_ANEW}
+    return subprocess.run(command, env={**inherited, **environment}, check=False).returncode
 
 
 if __name__ == "__main__":

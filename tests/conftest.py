@@ -24,6 +24,30 @@ DIALECT = os.environ.get("HUB_TEST_DATABASE", "sqlite")
 SECRET_KEY = bytes.fromhex("9d1f5cb27a3be04c88e6123fd45a7790be3c61f2047de85b96a1c8f30b2d4e57")
 
 
+# What takes longest is begun first, or one worker would still be at it when the others have nothing left to do.
+LONGEST = (
+    "tests/warehouse/test_turns.py",
+    "tests/services/test_failing_disk.py",
+    "tests/services/test_kill.py",
+    "tests/services/test_audits.py",
+    "tests/test_cli.py",
+    "tests/acceptance/test_syncs.py",
+    "tests/simulation/test_simulation.py",
+    "tests/sdk/test_scores.py",
+    "tests/services/test_erasures.py",
+    "tests/warehouse/test_jobs_model.py",
+    "tests/warehouse/test_settle.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def how_early(item: pytest.Item) -> int:
+        file = item.nodeid.partition("::")[0]
+        return LONGEST.index(file) if file in LONGEST else len(LONGEST)
+
+    items.sort(key=how_early)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def tidied() -> Iterator[None]:
     """Nothing made for many tests outlives them."""
