@@ -43,8 +43,8 @@ class Registry:
 
 def load_registry(allow: frozenset[str] | None = None, found: Iterable[EntryPoint] | None = None) -> Registry:
     """Import the plugins that `allow` names (all without it). `found` defaults to what is installed."""
-    points = _ordered(entry_points(group=ENTRY_POINT_GROUP) if found is None else found)
-    wanted = [point for point in points if allow is None or point.name in allow]
+    points = entry_points(group=ENTRY_POINT_GROUP) if found is None else found
+    wanted = _ordered(point for point in points if allow is None or point.name in allow)
     connectors: dict[str, ConnectorClass] = {}
     disabled = dict.fromkeys((allow or frozenset()) - {point.name for point in wanted}, "not installed")
     for point in wanted:
@@ -58,11 +58,9 @@ def load_registry(allow: frozenset[str] | None = None, found: Iterable[EntryPoin
 def _ordered(points: Iterable[EntryPoint]) -> list[EntryPoint]:
     """Ours first, so that nobody can take a built-in's key; one that is listed twice counts once."""
     unique = {(point.name, point.value): point for point in points}
-    return sorted(unique.values(), key=lambda point: (not _is_ours(point), point.name, point.value))
-
-
-def _is_ours(point: EntryPoint) -> bool:
-    return point.dist is not None and point.dist.name == _OURS
+    # To be asked for its name, a package reads all that it says of itself: once is enough for all it brings.
+    ours = {dist for dist in {point.dist for point in unique.values()} if dist is not None and dist.name == _OURS}
+    return sorted(unique.values(), key=lambda point: (point.dist not in ours, point.name, point.value))
 
 
 def _offered_by(point: EntryPoint) -> list[ConnectorClass]:
