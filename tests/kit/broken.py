@@ -181,6 +181,12 @@ class ReadsNobodyBack(Acme):
             yield key
 
 
+@breaks("test_whoever_has_unsubscribed_is_read_back_like_anybody_else")
+class ReadsSubscribersBack(ReadsBack):
+    async def _page(self, audience: Audience, start: int) -> Listed:
+        return (await self._call("GET", f"/lists/{audience.ref}?from={start}&status=subscribed")).parse(Listed)
+
+
 @breaks("test_everybody_is_read_back_however_many_pages_they_fill")
 class ReadsThreeHalves(ReadsBack):
     async def members_page(self, audience: Audience, cursor: str | None = None) -> Page:

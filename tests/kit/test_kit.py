@@ -50,6 +50,8 @@ class WakefulAcme(FakeAcme):  # type: ignore[misc]
         held, start = sorted(self.lists[request.url.path.removeprefix("/lists/")]), int(request.url.params["from"])
         if request.url.params.get("tidy"):
             self.lists[request.url.path.removeprefix("/lists/")] = set()
+        if wanted := request.url.params.get("status"):
+            held = [key for key in held if self.subscriptions[key] == wanted]
         return httpx.Response(200, json={"members": held[start : start + PAGE], "count": len(held)})
 
 

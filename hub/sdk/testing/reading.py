@@ -33,6 +33,18 @@ class ReadingContract:
             found = {name async for name in stage.connector.members(audience)}
             assert found == _names(stage, stage.people("ann", "bob"))
 
+    async def test_whoever_has_unsubscribed_is_read_back_like_anybody_else(self) -> None:
+        """Left out, they would be taken for missing, and put in again by every repair."""
+        self._skip_without("read_back")
+        async with self.staged() as stage:
+            audience = await stage.connector.ensure_audience(self.audience)
+            people = stage.people("ann", "bob")
+            await stage.send(audience, add=people)
+            stage.vendor.know(people[0].key, "unsubscribed")
+            listed_as = stage.connector.limits().listed_as
+            there = {listed_as.called(key) for key in stage.vendor.members(audience)}
+            assert {name async for name in stage.connector.members(audience)} == there
+
     async def test_everybody_is_read_back_however_many_pages_they_fill(self) -> None:
         self._skip_without("read_back")
         async with self.staged() as stage:
