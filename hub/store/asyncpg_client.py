@@ -13,6 +13,8 @@ from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.backends.base.client import TransactionContext, TransactionContextPooled
 from tortoise.connection import get_connections
 
+ASLEEP_MS = 10_000
+
 
 class Client(AsyncpgDBClient):
     def _in_transaction(self) -> TransactionContext:
@@ -21,7 +23,8 @@ class Client(AsyncpgDBClient):
     async def create_pool(self, **kwargs: Any) -> asyncpg.Pool:
         # One connection to begin with, which says whether the server is there. But with a least number asyncpg makes a
         # lost one anew by a task of its own, for ever while the server is away, also when nobody has the pool any more.
-        return await super().create_pool(reset=_nothing_is_left, **{**kwargs, "init_size": 1, "min_size": 0})
+        usual = {**kwargs, "init_size": 1, "min_size": 0}
+        return await super().create_pool(init=_is_not_waited_for, reset=_nothing_is_left, **usual)
 
 
 class ReadCommitted(TransactionWrapper):
@@ -44,6 +47,12 @@ class ReturningTransaction(TransactionContextPooled):
             await self.client._parent._pool.release(self.client._connection)
             raise
         return self.client
+
+
+async def _is_not_waited_for(connection: asyncpg.Connection) -> None:
+    """A process that is put to sleep in the middle of a transaction loses it, and with it the rows that it locked: a
+    run of which nobody else could see that it may be claimed."""
+    await connection.execute(f"SET idle_in_transaction_session_timeout = {ASLEEP_MS:d}")
 
 
 async def _nothing_is_left(_: asyncpg.Connection) -> None:

@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 
 from hub.errors import ErrorCode, HubError, StoreError, refuse
-from hub.warehouse.engine import Params
+from hub.warehouse.engine import Claimed, Params
 
 NOTHING: Mapping[str, Any] = {}
 MEMORY = ":memory:"
@@ -243,7 +243,7 @@ class DuckDbEngine(DuckDbReader):
             yield iter(reader)
 
     @contextmanager
-    def write(self, sync: int | None = None) -> Iterator[DuckDbTransaction]:
+    def write(self, sync: int | None = None, under: Claimed | None = None) -> Iterator[DuckDbTransaction]:  # noqa: ARG002 - nobody else has it
         with self._turn, self._asking() as connection:
             connection.execute("BEGIN TRANSACTION")
             try:

@@ -10,11 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
 Params = Mapping[str, Any]
+
+
+class Claimed(NamedTuple):
+    """The claim of a run under which somebody writes; of two about one run, the one with the higher fence counts."""
+
+    run: int
+    fence: int
 
 
 class Reader(Protocol):
@@ -61,7 +68,7 @@ class Engine(Reader, Protocol):
     ) -> AbstractContextManager[Iterator[pa.RecordBatch]]:
         """Rows in batches without ever holding all of them."""
 
-    def write(self, sync: int | None = None) -> AbstractContextManager[Transaction]:
+    def write(self, sync: int | None = None, under: Claimed | None = None) -> AbstractContextManager[Transaction]:
         """A writer: waits for its turn, commits on leaving, rolls back on an exception.
 
         Nobody else writes meanwhile. With `sync` only rows about that sync may be touched: then a server lets writers

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hub.core.leases import LeaseLost
-from hub.warehouse.engine import Engine, Transaction
+from hub.warehouse.engine import Claimed, Engine, Transaction
 
 DDL = ("CREATE TABLE fences (run BIGINT NOT NULL, fence BIGINT NOT NULL)",)
 
@@ -22,7 +22,7 @@ class Fenced:
     def __init__(self, engine: Engine, run: int, fence: int, sync: int | None = None) -> None:
         self._engine = engine
         self._sync = sync
-        self._held = {"run": run, "fence": fence}
+        self._claim = Claimed(run, fence)
         self.dialect, self.shared, self.folder = engine.dialect, engine.shared, engine.folder
         self.query, self.rows, self.stream, self.rehearse = engine.query, engine.rows, engine.stream, engine.rehearse
         self.copy_to, self.close = engine.copy_to, engine.close
@@ -32,18 +32,18 @@ class Fenced:
         return self._engine.epoch
 
     @contextmanager
-    def write(self, sync: int | None = None) -> Iterator[Transaction]:
-        with self._engine.write(self._sync if sync is None else sync) as tx:
+    def write(self, sync: int | None = None, under: Claimed | None = None) -> Iterator[Transaction]:
+        with self._engine.write(self._sync if sync is None else sync, under or self._claim) as tx:
             if self.shared:
                 self._hold(tx)
             yield tx
 
     def _hold(self, tx: Transaction) -> None:
         # Writers about one sync take turns, so nobody else can be between these.
-        known = tx.rows("SELECT max(fence) FROM fences WHERE run = $run", {"run": self._held["run"]})[0][0]
+        known = tx.rows("SELECT max(fence) FROM fences WHERE run = $run", {"run": self._claim.run})[0][0]
         if known is None:
-            tx.execute("INSERT INTO fences VALUES ($run, $fence)", self._held)
-        elif known > self._held["fence"]:
+            tx.execute("INSERT INTO fences VALUES ($run, $fence)", self._claim._asdict())
+        elif known > self._claim.fence:
             raise LeaseLost("another worker has written for the run")
-        elif known < self._held["fence"]:
-            tx.execute("UPDATE fences SET fence = $fence WHERE run = $run", self._held)
+        elif known < self._claim.fence:
+            tx.execute("UPDATE fences SET fence = $fence WHERE run = $run", self._claim._asdict())

@@ -1,7 +1,4 @@
-"""The engine on a server: a schema of a PostgreSQL, which any number of processes may share.
-
-Advisory locks say whose turn it is to write: one writer has all of it, or several have a sync each.
-"""
+"""The engine on a server: a schema of a PostgreSQL, which any number of processes may share."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +19,13 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from hub.again import BEATEN
 from hub.errors import ErrorCode, StoreError, refuse
-from hub.warehouse.engine import Params
+from hub.warehouse.engine import Claimed, Params
 from hub.warehouse.postgres_rows import SQL_TYPES, arrow, batches, copy_into, csv, insert_few
+from hub.warehouse.sleepers import Watch
+from hub.warehouse.turns import WRITER, asking
 
 NOTHING: Mapping[str, Any] = {}
-# Any number will do, as long as every hub uses it: "hub" in ASCII, beside the schema's own hash.
-WRITER = 0x687562
-TURN = f"SELECT pg_advisory_xact_lock({WRITER}, hashtext(current_schema()))"
-# So long the server waits in the middle of a run's writing for a worker to go on. One that was put to sleep would keep
-# its turn, and whoever takes its run over would wait for that.
-ASLEEP_MS = 10_000
 # Seconds to wait for the server at the start, and later for a connection that is free or can be made.
-# In this order, always: whoever waits for a sync has its share of the turn already, so that nobody waits in a circle.
-# In one message, since a run writes after every few requests.
-TURN_OF_SYNC = f"""
-SET LOCAL idle_in_transaction_session_timeout = {ASLEEP_MS};
-SELECT pg_advisory_xact_lock_shared({WRITER}, hashtext(current_schema()));
-SELECT pg_advisory_xact_lock({WRITER + 1}, hashtext(current_schema() || ' {{sync:d}}'))"""
 CONNECTIONS, WAIT_S, FREE_S = 16, 30.0, 10.0
 # The pool waits longer from one attempt to the next for so long, then begins anew: a server that is back is soon found.
 RECONNECT_S = 5.0
@@ -86,7 +74,7 @@ def open_postgres(url: str) -> PostgresEngine:
         pool.close()
         message = "No PostgreSQL answers there: start it, or correct the address, the user and the password."
         raise refuse(ErrorCode.UNSUPPORTED, message, "HUB_WAREHOUSE_URL") from None
-    return PostgresEngine(pool)
+    return PostgresEngine(pool, Watch(partial(psycopg.connect, url, **settings)))
 
 
 def _make_schema(pool: ConnectionPool[Any]) -> None:
@@ -143,10 +131,9 @@ class PostgresReader:
 class PostgresTransaction(PostgresReader):
     """The writer's connection; its temporary tables go with the transaction."""
 
-    def __init__(self, pool: ConnectionPool[Any], connection: psycopg.Connection[Any], *, brief: bool = False) -> None:
+    def __init__(self, pool: ConnectionPool[Any], connection: psycopg.Connection[Any]) -> None:
         super().__init__(pool)
         self._connection = connection
-        self._brief = brief
         self.made_tables = False
 
     @contextmanager
@@ -172,19 +159,9 @@ class PostgresTransaction(PostgresReader):
         if isinstance(rows, pa.Table) and 0 < rows.num_rows <= A_FEW:
             self._connection.execute(*insert_few(table, rows))
             return
-        with self._awake(), self._connection.cursor().copy(copy_into(table, rows.schema.names)) as copy:
+        with self._connection.cursor().copy(copy_into(table, rows.schema.names)) as copy:
             for batch in rows.to_batches() if isinstance(rows, pa.Table) else rows:
                 copy.write(csv(batch))
-
-    @contextmanager
-    def _awake(self) -> Iterator[None]:
-        """Around a COPY, during which a connection that waits for its worker does not count as idle."""
-        if not self._brief:
-            yield
-            return
-        self._connection.execute(f"SET LOCAL statement_timeout = {ASLEEP_MS:d}")
-        yield
-        self._connection.execute("SET LOCAL statement_timeout = 0")
 
     def _note_growth(self, table: str, rows: int) -> None:
         """Have the planner look at a table that has just got many rows: it would take it for an empty one."""
@@ -196,6 +173,10 @@ class PostgresEngine(PostgresReader):
     shared = True
     epoch = folder = None
 
+    def __init__(self, pool: ConnectionPool[Any], watch: Watch) -> None:
+        super().__init__(pool)
+        self._watch = watch
+
     @contextmanager
     def stream(self, sql: str, params: Params = NOTHING, rows: int = 10_000) -> Iterator[Iterator[pa.RecordBatch]]:
         with self._asking() as connection, connection.transaction(), connection.cursor("stream") as cursor:
@@ -203,22 +184,23 @@ class PostgresEngine(PostgresReader):
             yield batches(cursor, rows)
 
     @contextmanager
-    def write(self, sync: int | None = None) -> Iterator[PostgresTransaction]:
-        with self._writing(stays=True, sync=sync) as tx:
+    def write(self, sync: int | None = None, under: Claimed | None = None) -> Iterator[PostgresTransaction]:
+        with self._writing(asking(sync, under)) as tx:
             yield tx
 
     @contextmanager
     def rehearse(self) -> Iterator[PostgresTransaction]:
-        with self._writing(stays=False) as tx:
+        with self._writing(asking(None, None), stays=False) as tx:
             yield tx
 
     @contextmanager
-    def _writing(self, *, stays: bool, sync: int | None = None) -> Iterator[PostgresTransaction]:
+    def _writing(self, asks: bytes, *, stays: bool = True) -> Iterator[PostgresTransaction]:
         with self._asking() as connection:
-            tx = PostgresTransaction(self._pool, connection, brief=sync is not None)
+            tx = PostgresTransaction(self._pool, connection)
             try:
                 with connection.transaction(force_rollback=not stays):
-                    _wait_for_turn(connection, sync)
+                    with self._watch.waiting():
+                        connection.execute(asks)
                     yield tx
             finally:
                 if tx.made_tables and not connection.broken:
@@ -230,11 +212,8 @@ class PostgresEngine(PostgresReader):
         raise refuse(ErrorCode.UNSUPPORTED, message, "HUB_WAREHOUSE_URL")
 
     def close(self) -> None:
+        self._watch.close()
         self._pool.close()
-
-
-def _wait_for_turn(connection: psycopg.Connection[Any], sync: int | None) -> None:
-    connection.execute(TURN if sync is None else TURN_OF_SYNC.format(sync=sync).encode())
 
 
 def _executed(connection: psycopg.Connection[Any], sql: str, params: Params) -> psycopg.Cursor[Any]:

@@ -16,6 +16,7 @@ Meaning that every reader of the tables relies on:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from importlib import import_module
 
 from hub.errors import ErrorCode, refuse
@@ -111,7 +112,12 @@ def version(reader: Reader) -> int:
 
 
 def create_or_upgrade(engine: Engine) -> int:
-    """Bring the file to the newest version and return it; refuses a file that a newer hub has written."""
+    """Bring the file to the newest version and return it; refuses a file that a newer hub has written.
+
+    Where there is nothing to do, nobody who writes is waited for."""
+    made = _mark(engine)
+    if version(engine) == NEWEST and _known(engine, "made") == made:
+        return NEWEST
     with engine.write() as tx:
         found = version(tx)
         if found > NEWEST:
@@ -125,9 +131,15 @@ def create_or_upgrade(engine: Engine) -> int:
             tx.execute(statement)
         for statement in (*FUNCTIONS[engine.dialect], *INDEXES[engine.dialect]):
             tx.execute(statement)
-        if found < NEWEST:
-            set_meta(tx, "schema", str(NEWEST))
+        set_meta(tx, "schema", str(NEWEST))
+        set_meta(tx, "made", made)
     return NEWEST
+
+
+def _mark(engine: Engine) -> str:
+    """Changes with the functions and indexes that this code makes."""
+    statements = "\n".join((*FUNCTIONS[engine.dialect], *INDEXES[engine.dialect]))
+    return sha256(statements.encode()).hexdigest()
 
 
 def _newly_made() -> list[str]:
@@ -142,19 +154,27 @@ def _missing(found: int) -> list[str]:
 
 def is_keyed_by(engine: Engine, mark: str) -> bool:
     """Whether the hashes in this file were made with the key of that mark; a file that knows of none takes this one."""
+    if known := _known(engine, "key"):
+        return known == mark
     with engine.write() as tx:
-        known = tx.rows("SELECT value FROM meta WHERE key = 'key'")
-        if not known:
-            tx.execute("INSERT INTO meta VALUES ('key', $mark)", {"mark": mark})
-    return not known or known[0][0] == mark
+        known = _known(tx, "key")
+        if known is None:
+            set_meta(tx, "key", mark)
+    return known in {None, mark}
 
 
 def meta(reader: Reader, key: str) -> str:
     return str(reader.rows("SELECT value FROM meta WHERE key = $key", {"key": key})[0][0])
 
 
+def _known(reader: Reader, key: str) -> str | None:
+    found = reader.rows("SELECT value FROM meta WHERE key = $key", {"key": key})
+    return str(found[0][0]) if found else None
+
+
 def set_meta(tx: Transaction, key: str, value: str) -> None:
-    tx.execute("UPDATE meta SET value = $value WHERE key = $key", {"key": key, "value": value})
+    if not tx.execute("UPDATE meta SET value = $value WHERE key = $key", {"key": key, "value": value}):
+        tx.execute("INSERT INTO meta VALUES ($key, $value)", {"key": key, "value": value})
 
 
 def take_numbers(tx: Transaction, counter: str, count: int) -> int:

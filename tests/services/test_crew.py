@@ -26,6 +26,7 @@ from hub.services import runs
 from hub.services.hub import Hub, open_hub
 from hub.settings import Settings
 from hub.store import migrate
+from hub.warehouse.sleepers import SILENT_WITH_A_RUN_S
 from tests import moulds
 from tests.postgres_server import LOCAL, answers
 from tests.services.crew import LEASE_S
@@ -168,6 +169,34 @@ async def test_a_worker_that_wakes_up_after_another_took_over_writes_and_sends_n
     assert sleeper.stderr
     # Asleep in the middle of writing, it hears first that its transaction is gone: see ASLEEP_MS.
     assert re.search("lease lost|run stumbled", sleeper.stderr.read())
+
+
+def is_stopped(process: subprocess.Popen[str]) -> bool:
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+async def test_a_worker_that_is_stopped_in_the_middle_of_a_copy_is_replaced_and_works_on_when_it_wakes(
+    crew: Crew,
+) -> None:
+    # A line of the log for each of those whom the vendor refuses: enough of them go in by COPY.
+    refused = [f"p{number:03}" for number in range(0, PEOPLE, 2)]
+    shop = await shop_of(crew, batch=60, reject=refused)
+    sleeper = crew.hire(stops_in_copy=True)
+    run = await runs.start(crew.hub, shop.sync.key)
+    await until(lambda: is_stopped(sleeper))
+    heir = crew.hire()
+    run = await crew.ended(run, SILENT_WITH_A_RUN_S)
+    assert is_stopped(sleeper) and run.counts.balanced
+    assert (run.counts.added, run.counts.rejected) == (PEOPLE - len(refused), len(refused))
+    calls, lines = len(crew.calls()), log_of(crew)
+    sleeper.send_signal(signal.SIGCONT)
+    await asyncio.sleep(LEASE_S)
+    assert log_of(crew) == lines and len(crew.calls()) <= calls + PLACES
+    heir.terminate()
+    heir.wait(PATIENCE_S)
+    again = await crew.ended(await runs.start(crew.hub, shop.sync.key, full=True), PATIENCE_S / 2)
+    assert again.counts.balanced and again.counts.updated + again.counts.unchanged == PEOPLE - len(refused)
+    assert sleeper.poll() is None
 
 
 def log_of(crew: Crew) -> list[tuple[Any, ...]]:

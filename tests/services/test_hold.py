@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,14 +62,17 @@ async def test_a_beat_makes_it_sure_again(tmp_path: Path) -> None:
             await hold.confirm()
 
 
-async def test_what_it_writes_is_about_its_own_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    about: list[int | None] = []
+async def test_what_it_writes_is_about_its_own_sync_and_under_its_claim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about: list[tuple[Any, ...]] = []
     async with shop(tmp_path) as open_shop:
         await open_shop.set_up(1)
         await runs.start(open_shop.hub, open_shop.sync.key)
-        engine, hold = open_shop.hub.engine, Hold(open_shop.hub, await claimed(open_shop, "w1"))
+        claim = await claimed(open_shop, "w1")
+        engine, hold = open_shop.hub.engine, Hold(open_shop.hub, claim)
         write = engine.write
-        monkeypatch.setattr(engine, "write", lambda sync=None: (about.append(sync), write(sync))[1])
+        monkeypatch.setattr(engine, "write", lambda *told: (about.append(told), write(*told))[1])
         with hold.engine.write() as tx:
             tx.execute("INSERT INTO fences VALUES (0, 0)")
-        assert about == [open_shop.sync.id]
+        assert about == [(open_shop.sync.id, (claim.run.id, claim.fence))]

@@ -10,11 +10,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from hub.core.records import RunCause
 from hub.errors import HubError
-from hub.store import Store, StoreError, pending
+from hub.store import Store, StoreError, asyncpg_client, pending
+from hub.store.seal import Keyring
 from hub.store.sqlite_client import statements
 from tests.conftest import DIALECT
-from tests.store.rows import NOON, entry
+from tests.store.rows import NOON, entry, make_sync
 
 
 async def test_a_task_spawned_inside_a_transaction_is_outside_of_it(store: Store) -> None:
@@ -127,6 +129,28 @@ async def test_a_connection_that_is_lost_is_made_anew_when_it_is_asked_for_and_n
     finally:
         await onlooker.close()
     assert await store.purposes.keys() == []
+
+
+@pytest.mark.skipif(DIALECT != "postgres", reason="about the server")
+async def test_a_worker_that_is_put_to_sleep_while_it_claims_a_run_hides_it_from_nobody_for_long(
+    migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asyncpg_client, "ASLEEP_MS", 300)
+    sleeper, heir = [await Store.open(migrated_url, Keyring.of(b"k" * 32)) for _ in range(2)]
+    try:
+        sync = await make_sync(heir)
+        run = await heir.runs.queue(sync.id, RunCause.MANUAL, now=NOON)
+        with pytest.raises(StoreError):
+            async with sleeper.transaction():
+                assert await sleeper.runs.claim("sleeper", NOON, 20.0)
+                assert await heir.runs.claim("heir", NOON, 20.0) is None
+                async with asyncio.timeout(60):
+                    while not (claim := await heir.runs.claim("heir", NOON, 20.0)):
+                        await asyncio.sleep(0.05)
+                await sleeper.purposes.keys()
+        assert claim.run.id == run.id and await sleeper.purposes.keys() == []
+    finally:
+        await sleeper.close(), await heir.close()
 
 
 @pytest.mark.skipif(DIALECT != "postgres", reason="about the server")
