@@ -5,7 +5,6 @@ The configuration is the connector's own model; its secrets are sealed apart and
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +19,7 @@ from hub.plugins import ConnectorClass
 from hub.sdk.config import ConnectorConfig, secret_fields, urls
 from hub.sdk.egress import EgressDenied
 from hub.sdk.errors import AuthError, ConnectorError
+from hub.services.asking import asked, type_of
 from hub.services.hub import Hub
 from hub.services.vendors import Vendors
 
@@ -87,8 +87,7 @@ async def check(hub: Hub, key: str) -> Destination:
     vendors = Vendors(hub)
     try:
         connector = await vendors.connect(destination)
-        async with asyncio.timeout(CHECK_S):
-            await connector.check()
+        await asked(connector.check, CHECK_S)
     except EgressDenied as error:
         first = error.problems[0]
         said = f"The hub may not call the address of “{key}”: {first.message}."
@@ -100,10 +99,8 @@ async def check(hub: Hub, key: str) -> Destination:
         raise refuse(ErrorCode.DESTINATION_AUTH, said, "key") from None
     except ConnectorError as error:
         raise _unreachable(key, error.reason) from None
-    except TimeoutError:
-        raise _unreachable(key, f"it did not answer within {CHECK_S:.0f} seconds") from None
     except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything
-        raise _unreachable(key, f"the connector {destination.connector} failed ({type(error).__name__})") from None
+        raise _unreachable(key, f"the connector {destination.connector} failed ({type_of(error)})") from None
     finally:
         await vendors.close()
     return destination

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from hub.core.delivery.messages import Delay, Ended, Finish, ended_by
 from hub.errors import HubError
 from hub.sdk.errors import AuthError, ConnectorError, TransientError
+from hub.services import asking
 from hub.services.endings import Halted, said_by
 from hub.services.limiters import Limiter, done_before
 from hub.services.recorder import answered, attempting
@@ -35,12 +37,12 @@ class Errands:
         self._ending.set()
 
     async def insist(self, call: Call) -> Any:
-        failures = 0
+        in_time, failures = partial(asking.asked, call, asking.ERRAND_DEADLINE_S), 0
         while True:
             await self._confirm()
             try:
                 attempting(failures + 1)
-                return await self.limiter.through(call, unless=self._ending)
+                return await self.limiter.through(in_time, unless=self._ending)
             except TransientError as error:
                 failures += 1
                 answered(error)
@@ -77,4 +79,4 @@ def _halted(error: Exception) -> Halted:
             return Halted(Finish(ended_by(error), said_by(error)))
         case ConnectorError() | HubError():
             return Halted(Finish(Ended.REFUSED, said_by(error)))
-    return Halted(Finish(Ended.CRASHED, type(error).__name__))
+    return Halted(Finish(Ended.CRASHED, asking.type_of(error)))

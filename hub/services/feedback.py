@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 
 import structlog
@@ -19,6 +20,7 @@ from hub.errors import HubError
 from hub.sdk.errors import ConnectorError
 from hub.sdk.feedback import Feedback, Inbound, Unverified
 from hub.services import metrics
+from hub.services.asking import asked
 from hub.services.hub import Hub
 from hub.services.vendors import AnyConnector, Vendors
 from hub.store import NewEntry
@@ -62,7 +64,7 @@ class Listener:
         Raises Unverified for a request that is not to be believed, and Away."""
         count = metrics.FEEDBACK.labels
         try:
-            told = await self._understood(connector, request)
+            told = await asked(partial(self._understood, connector, request))
         except Unverified:
             count(destination.key, "refused").inc()
             log.warning("feedback is not believed", destination=destination.key, connector=connector.key)
