@@ -157,9 +157,15 @@ class PlanSummary:
     scope: Scope = Scope.ALL
 
     @property
+    def people(self) -> dict[Op, int]:
+        """How many people the run has to speak to the vendor about, by what is to be done about them."""
+        planned = {Op.ADD: self.to_add, Op.UPDATE: self.to_update, Op.KEEP: self.to_keep, Op.REMOVE: self.leavers}
+        return {op: people for op, people in planned.items() if people}
+
+    @property
     def steps(self) -> int:
-        """How many people the run has to speak to the vendor about: the highest position in the plan."""
-        return self.to_add + self.to_update + self.to_keep + self.leavers
+        """How many those are in all: the highest position in the plan."""
+        return sum(self.people.values())
 
     @property
     def lost(self) -> int:

@@ -10,7 +10,7 @@ as the vendor has taken it in, and then what became of it. Whoever has such a li
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate, compress
 
@@ -21,7 +21,7 @@ from hub.again import tried_again
 from hub.core.clock import naive
 from hub.core.delivery.messages import Verdict
 from hub.core.delivery.rows import Rows, Stretch
-from hub.core.planning import Fate, Op, count
+from hub.core.planning import Fate, Op, Tally, count
 from hub.core.records import RunCounts, WithheldReason
 from hub.warehouse.engine import Engine, Reader
 from hub.warehouse.plan import TEXT_AS_IS, plan_summary
@@ -92,22 +92,39 @@ def append_outcomes(engine: Engine, run: int, verdicts: Sequence[Verdict], at: d
 
 def progress(reader: Reader, run: int) -> RunCounts:
     """The run's counts so far (law L5); all zero before there is a plan."""
+    summary = plan_summary(reader, run)
+    return count(summary, _tally(reader, run, summary.people))
+
+
+def _tally(reader: Reader, run: int, planned: Mapping[Op, int]) -> Tally:
+    """A run is asked how far it is about every second: what follows from the plan is not looked for in the log."""
     [(single,)] = reader.rows("SELECT count(*) FROM outcomes WHERE run = $run", {"run": run})
+    if single:
+        return _counted(reader, run, LATEST, "latest")
+    [(taken,)] = reader.rows('SELECT coalesce(sum(upto - "position" + 1), 0) FROM taken WHERE run = $run', {"run": run})
+    if taken == sum(planned.values()):
+        return {(op, Fate.ACCEPTED): people for op, people in planned.items()}
+    if len(planned) == 1:
+        return {(op, Fate.ACCEPTED): int(taken) for op in planned}
     # Where nobody has a line of their own there is one word about each, which spares finding the last one.
-    said, last = (LATEST, "latest") if single else (WORDS, "words")
+    return _counted(reader, run, WORDS, "words")
+
+
+def _counted(reader: Reader, run: int, said: str, last: str) -> Tally:
     rows = reader.rows(f"WITH {said} SELECT op, kind, count(*) FROM {last} GROUP BY op, kind", {"run": run})
-    return count(plan_summary(reader, run), {(Op(op), Fate(kind)): counted for op, kind, counted in rows})
+    return {(Op(op), Fate(kind)): counted for op, kind, counted in rows}
 
 
 def withheld(reader: Reader, run: int) -> dict[WithheldReason, int]:
     """The withheld of a run by reason: at the plan, by the gate since, and those whom the vendor suppresses."""
-    found = dict(plan_summary(reader, run).withheld)
-    # Nothing comes after either of these words.
+    # Nothing comes after any of these words.
     rows = reader.rows(
+        "SELECT reason AS why, count(*) FROM plan WHERE run = $run AND op = 'withheld' GROUP BY reason UNION ALL "
         "SELECT CASE WHEN kind = 'suppressed' THEN 'SUPPRESSED' ELSE reason END AS why, count(*) FROM outcomes "
         "WHERE run = $run AND kind IN ('withheld', 'suppressed') AND op <> 'remove' GROUP BY why",
         {"run": run},
     )
+    found: dict[WithheldReason, int] = {}
     for why, counted in rows:
         reason = WithheldReason(why or WithheldReason.NO_CONSENT)
         found[reason] = found.get(reason, 0) + counted

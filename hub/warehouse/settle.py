@@ -120,7 +120,7 @@ def _end(tx: Transaction, request: PlanRequest, audience: str, scope: Scope, now
         "AND coalesce(job_until, leaving_until) IS NULL",
         {**whose, "now": now},
     )
-    if scope.whole:
+    if scope.whole and tx.rows(f"SELECT 1 FROM delivered {which} AND state = 'rejected' LIMIT 1", whose):
         # Someone who left without ever being taken is nobody there: nothing about them needs to be kept.
         tx.execute(
             f"DELETE FROM delivered {which} AND state = 'rejected' AND NOT EXISTS "

@@ -86,6 +86,23 @@ def test_neighbours_who_were_accepted_as_planned_take_one_line_and_still_count_a
     assert [one.state for one in deliveries_of(engine, [1])[1]] == ["absent"]
 
 
+def test_how_far_a_run_is_follows_from_each_line_of_the_log_whatever_it_does_about_people(engine: Any) -> None:
+    def lengthening(request: PlanRequest) -> Iterator[tuple[int, int, int]]:
+        make_plan(engine, request)
+        reading = read_people(engine, request, 0, 1000)
+        for at in range(len(reading)):
+            append_outcomes(engine, request.run, [Verdict(Stretch(reading, at, at + 1), 1, Fate.ACCEPTED)], NOW)
+            counts = progress(engine, request.run)
+            yield counts.added, counts.updated, counts.removed
+        settle(engine, request, now=NOW, in_flight_s=900)
+
+    world = town(engine, "a@x", "b@x", "c@x")
+    assert list(lengthening(ASKED)) == [(1, 0, 0), (2, 0, 0), (3, 0, 0)]
+    world.profiles[2].ltv = world.profiles[3].ltv = 11.0
+    write_world(engine, replace(world, members={2, 3}), NOW)
+    assert list(lengthening(after(ASKED))) == [(0, 0, 1), (0, 1, 1), (0, 2, 1)]
+
+
 def test_whoever_has_changed_since_the_plan_is_known_with_the_payload_that_was_sent(engine: Any) -> None:
     world = town(engine, "a@x", "b@x")
     make_plan(engine, ASKED)
