@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -27,12 +27,15 @@ DO $$ BEGIN
 END $$
 """
 
+Made = TypeVar("Made")
+
 _emptied: dict[str, list[str]] = {}
 
 
 def copy_sqlite(target: Path) -> str:
-    """The URL of a copy of the newest control plane."""
-    shutil.copy(_sqlite(), target)
+    """The URL of a control plane: a copy of the newest, where there is none yet."""
+    if not target.exists():
+        shutil.copy(_sqlite(), target)
     return f"sqlite:///{target}"
 
 
@@ -94,7 +97,7 @@ def _folder() -> Path:
 @cache
 def _sqlite() -> Path:
     path = _folder() / "hub.db"
-    _in_a_loop_of_its_own(migrate(f"sqlite:///{path}"))
+    in_a_loop_of_its_own(migrate(f"sqlite:///{path}"))
     return path
 
 
@@ -111,13 +114,13 @@ def _duckdb() -> Path:
 
 def _made_on(server: str) -> str:
     url = _create(server)
-    _in_a_loop_of_its_own(migrate(url))
+    in_a_loop_of_its_own(migrate(url))
     return url
 
 
-def _in_a_loop_of_its_own(work: Coroutine[Any, Any, object]) -> None:
+def in_a_loop_of_its_own(work: Coroutine[Any, Any, Made]) -> Made:
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, work).result()
+        return pool.submit(asyncio.run, work).result()
 
 
 def _create(server: str) -> str:

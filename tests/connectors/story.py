@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -38,6 +41,7 @@ from tests.services.shop import until
 AUDIENCE = "kit audience"
 PATIENT = RetryPolicy(attempts=20, first_s=0.01, most_s=0.02, random=Random(1))
 LONGEST_TEST_S = 120.0
+HUB = "hub"
 
 
 class Told(Protocol):
@@ -74,6 +78,7 @@ class Story:
         self.stage: Stage
         self.destination: Destination
         self.sync: Sync
+        self.subscriptions: Mapping[str, str]
         self._folder = folder
         self._audience: Audience | None = None
 
@@ -180,25 +185,63 @@ class Story:
         return f"trait_{sorted(self.stage.fields).index(field)}"
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """A hub in which `ann` and `bob` are in, at rest, and all that was around it then."""
+
+    hub: Path
+    vendor: Vendor
+    subscriptions: Mapping[str, str]
+    clock: TestClock
+    time: SleptThrough
+
+
+async def begin(of: Told, folder: Path) -> Beginning:
+    """What many stories have in common, to be copied for each."""
+    async with told(of, folder) as story:
+        await _bring_in(story)
+    return Beginning(folder / HUB, story.vendor, story.subscriptions, story.clock, story.time)
+
+
 @asynccontextmanager
-async def told(of: Told, folder: Path) -> AsyncIterator[Story]:
-    """A hub with a sync to the connector and a worker at work; nobody is known yet but `zoe`, who agrees to nothing."""
-    clock, time = TestClock(), SleptThrough()
-    async with opened(folder / "hub", clock, connectors=frozenset()) as hub:
+async def begun(of: Told, folder: Path, beginning: Beginning | None) -> AsyncIterator[Story]:
+    """A hub with a worker at work, some time after `ann` and `bob` went in."""
+    async with told(of, folder, beginning) as story:
+        if beginning is None:
+            await _bring_in(story)
+        yield story
+
+
+async def _bring_in(story: Story) -> None:
+    await story.admit("ann", "bob")
+    await story.send()
+
+
+@asynccontextmanager
+async def told(of: Told, folder: Path, beginning: Beginning | None = None) -> AsyncIterator[Story]:
+    """A hub with a sync to the connector and a worker at work; nobody is known yet but `zoe`, who agrees to nothing,
+    and who was in at the beginning."""
+    vendor, clock, time = _surroundings(of, folder, beginning)
+    async with opened(folder / HUB, clock, connectors=frozenset()) as hub:
         hub.registry = Registry({of.connector.key: of.connector})
-        vendor = of.make_vendor()
         hub.egress = EgressPolicy(vendor.listens, partial(_resolve, vendor))
         story = Story(hub, clock, time, folder)
         with at_the_socket(vendor, hub.settings.data / FILES) as wire_and_vendor:
-            await _set_up(story, of, *wire_and_vendor)
-            before = dict(story.vendor.subscriptions)
+            await _take_up(story, of, *wire_and_vendor, beginning)
             with capture_logs() as told_to_nobody:
                 async with _working(story):
                     yield story
             stumbles = [entry for entry in told_to_nobody if "stumbled" in entry["event"]]
             assert not stumbles, f"the hub itself is at fault: {stumbles}"
-            after = {key: story.vendor.subscriptions.get(key, state) for key, state in before.items()}
-            assert after == before, "somebody's subscription at the vendor has changed"
+            after = {key: story.vendor.subscriptions.get(key, state) for key, state in story.subscriptions.items()}
+            assert after == story.subscriptions, "somebody's subscription at the vendor has changed"
+
+
+def _surroundings(of: Told, folder: Path, beginning: Beginning | None) -> tuple[Vendor, TestClock, SleptThrough]:
+    if beginning is None:
+        return of.make_vendor(), TestClock(), SleptThrough()
+    shutil.copytree(beginning.hub, folder / HUB)
+    return deepcopy((beginning.vendor, beginning.clock, beginning.time))
 
 
 @contextmanager
@@ -210,16 +253,25 @@ def at_the_socket(vendor: Vendor, files: Path) -> Iterator[tuple[Wire, Vendor]]:
         yield wire, vendor
 
 
-async def _set_up(story: Story, of: Told, wire: Wire, vendor: Vendor) -> None:
+async def _take_up(story: Story, of: Told, wire: Wire, vendor: Vendor, beginning: Beginning | None) -> None:
     hub = story.hub
-    story.destination = await destinations.create(hub, "vendor", "Vendor", of.connector.key, dict(of.config))
-    connector = await Vendors(hub).connect(story.destination)
-    story.stage = Stage(connector, vendor, wire, of.fields)
+    if beginning is None:
+        await destinations.create(hub, "vendor", "Vendor", of.connector.key, dict(of.config))
+    story.destination = await hub.store.destinations.need("vendor")
+    story.stage = Stage(await Vendors(hub).connect(story.destination), vendor, wire, of.fields)
+    if beginning is None:
+        await _set_up(story)
+    story.sync = await hub.store.syncs.need("to-vendor")
+    story.subscriptions = beginning.subscriptions if beginning else dict(vendor.subscriptions)
+
+
+async def _set_up(story: Story) -> None:
+    hub = story.hub
     await purposes.create(hub, "news", "News")
     await story.admit("zoe", agreeing=False)
     await segments.create(hub, "belonging", "Belonging", 'belongs = "yes"')
-    fields = {field: story.trait_of(field) for field in of.fields}
-    story.sync = await syncs.create(
+    fields = {field: story.trait_of(field) for field in story.stage.fields}
+    await syncs.create(
         hub, "to-vendor", "belonging", "vendor", AUDIENCE, ["news"], fields=fields, max_removal_share=1.0
     )
 

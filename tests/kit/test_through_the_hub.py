@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,9 +12,10 @@ from typing import Any, ClassVar
 import pytest
 
 from hub.sdk import Audience, AuthError, Feedback, Inbound, Person, RefusedError, Response, Result, TransientError
-from tests.connectors.story import told
+from tests.connectors.story import Story, begin, begun, told
 from tests.connectors.through_the_hub import ThroughTheHub
 from tests.kit import test_examples  # noqa: F401 - puts the examples on the path
+from tests.moulds import in_a_loop_of_its_own
 
 from acme_audiences import Acme  # type: ignore[import-not-found]  # isort: skip
 from acme_telling import AcmeTelling  # type: ignore[import-not-found]  # isort: skip
@@ -102,9 +104,17 @@ def story_of(broken: type[Acme]) -> ThroughTheHub:
 @pytest.mark.parametrize("part", BROKEN)
 async def test_the_story_finds_the_connector_that_breaks_a_part_of_it(part: str, tmp_path: Path) -> None:
     broken = story_of(BROKEN[part])
-    async with told(broken, tmp_path) as story:
+    tell = getattr(broken, f"test_through_the_hub_{part}")
+    async with as_told(broken, tmp_path, from_the_first="story" in inspect.signature(tell).parameters) as story:
         with pytest.raises(AssertionError):
-            await getattr(broken, f"test_through_the_hub_{part}")(story)
+            await tell(story)
+
+
+def as_told(broken: ThroughTheHub, folder: Path, *, from_the_first: bool) -> AbstractAsyncContextManager[Story]:
+    """As the fixtures of `ThroughTheHub` would have it."""
+    if from_the_first:
+        return told(broken, folder)
+    return begun(broken, folder, in_a_loop_of_its_own(begin(broken, folder / "before")))
 
 
 def test_there_is_no_part_that_nobody_breaks() -> None:
