@@ -42,10 +42,13 @@ def restore(file: Path) -> None:
     if restored.carried_over is None:
         print(
             "No ledger was found that knows what people decided since. Replay the withdrawals recorded since "
-            "(`hub import consents FILE`), then resume the destinations: all of them are paused until you do."
+            "(`hub import consents FILE`) and erase again whom you have erased since, then resume the destinations: "
+            "all of them are paused until you do."
         )
     else:
         print(f"{restored.carried_over:,} denials and withdrawals recorded since were carried over from it.")
+    if restored.erased_again:
+        print(f"{restored.erased_again:,} people who were erased since are erased again as soon as the hub runs.")
 
 
 async def _back_up_directly(settings: Settings, file: Path) -> None:

@@ -1,7 +1,8 @@
 """Backups of both planes at one moment, and starting again from one.
 
-A backup is the past, and people may have said no since. Whatever denials and withdrawals the replaced ledger still
-knows are carried over; where there is none to read, every destination stays paused until someone has replayed them.
+A backup is the past, and people may have said no since. Whatever denials, withdrawals and erasures the replaced control
+plane still knows are carried over; where there is none to read, every destination stays paused until someone has
+replayed them.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from typing import Any
 
 import orjson
 
-from hub.core.records import ConsentAction
+from hub.core.records import ConsentAction, Erasure
 from hub.errors import ErrorCode, HubError, Problem, refuse
-from hub.services import projection
-from hub.services.hub import Hub, open_hub
+from hub.services import erasures, projection
+from hub.services.hub import Hub, SystemClock, open_hub
 from hub.settings import Settings
 from hub.store import NewEntry, Store, StoreError, migrate
 from hub.store.seal import Keyring, open_keyring
+from hub.warehouse import erasure as traces
 from hub.warehouse.opening import duckdb_path
 
 FORMAT = 1
@@ -37,12 +39,22 @@ PLACE = ("backup", "manifest", "key")
 @dataclass(frozen=True, slots=True)
 class Restored:
     """`head` is the ledger's newest number in the backup; `carried_over` the denials and withdrawals recorded after it
-    that the replaced ledger still knew, or None where there was none to read."""
+    that the replaced ledger still knew, or None where there was none to read; `erased_again` those whom the backup
+    still has although they were erased since."""
 
     taken_at: datetime
     head: int
     carried_over: int | None
     set_aside: Path | None
+    erased_again: int
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What the replaced control plane knows that the backup must not undo."""
+
+    denials: Sequence[NewEntry]
+    erasures: Sequence[Erasure]
 
 
 async def create(hub: Hub, target: Path) -> None:
@@ -61,13 +73,14 @@ async def restore(settings: Settings, source: Path) -> Restored:
         folder = Path(made)
         await asyncio.to_thread(_unpack, source, folder)
         manifest = _read_manifest(folder, keys)
-        denials = await _denials_since(settings, keys, manifest["head"])
+        since = await _since(settings, keys, manifest["head"])
         set_aside = _set_aside(settings)
-        await _put_back(settings, keys, folder)
+        await _put_back(settings, keys, folder, manifest["taken_at"], since)
     async with open_hub(settings) as hub:
-        await _carry_over(hub, manifest["taken_at"], denials)
-    carried_over = None if denials is None else len(denials)
-    return Restored(datetime.fromisoformat(manifest["taken_at"]), manifest["head"], carried_over, set_aside)
+        await projection.rebuild(hub)
+        erased = await _erase_again(hub, since.erasures if since else ())
+    carried_over = None if since is None else len(since.denials)
+    return Restored(datetime.fromisoformat(manifest["taken_at"]), manifest["head"], carried_over, set_aside, erased)
 
 
 async def _copy_planes(hub: Hub, folder: Path) -> None:
@@ -129,8 +142,9 @@ def _read_manifest(folder: Path, keys: Keyring) -> dict[str, Any]:
     return manifest
 
 
-async def _denials_since(settings: Settings, keys: Keyring, head: int) -> Sequence[NewEntry] | None:
-    """What the ledger about to be replaced heard after the backup, grants left out; None where it cannot be read."""
+async def _since(settings: Settings, keys: Keyring, head: int) -> Since | None:
+    """What the ledger about to be replaced heard after the backup, grants left out, and every erasure it knows of; None
+    where it cannot be read."""
     if settings.database.startswith("sqlite:") and not _sqlite_path(settings).exists():
         return None
     with suppress(HubError, StoreError):
@@ -139,7 +153,8 @@ async def _denials_since(settings: Settings, keys: Keyring, head: int) -> Sequen
             if await store.ledger.head() < head:
                 return None
             entries = await store.ledger.whole(head)
-            return [_as_new(entry) for entry in entries if entry.action is not ConsentAction.GRANT]
+            denials = [_as_new(entry) for entry in entries if entry.action is not ConsentAction.GRANT]
+            return Since(denials, await store.erasures.all())
         finally:
             await store.close()
     return None
@@ -171,24 +186,36 @@ def _set_aside(settings: Settings) -> Path | None:
     return aside
 
 
-async def _put_back(settings: Settings, keys: Keyring, folder: Path) -> None:
+async def _put_back(settings: Settings, keys: Keyring, folder: Path, taken_at: str, since: Since | None) -> None:
+    """The people come last: whatever this dies of, nobody is sent whom the backup did not know to have said no."""
     await migrate(settings.database)
     store = await Store.open(settings.database, keys)
     try:
         await store.dump.read(folder / DUMP)
+        await _carry_over(store, taken_at, since)
     finally:
         await store.close()
     await asyncio.to_thread(shutil.move, folder / WAREHOUSE, duckdb_path(settings.warehouse))
 
 
-async def _carry_over(hub: Hub, taken_at: str, denials: Sequence[NewEntry] | None) -> None:
-    if denials:
-        await hub.store.ledger.append(denials, recorded_at=hub.clock.now())
-    await projection.rebuild(hub)
-    if denials is None:
-        message = f"Restored from a backup of {taken_at}: import the withdrawals recorded since, then resume."
-        for destination in await hub.store.destinations.all():
-            await hub.store.destinations.pause(destination.id, Problem(ErrorCode.POLICY, message))
+async def _carry_over(store: Store, taken_at: str, since: Since | None) -> None:
+    if since is not None:
+        await store.ledger.append(since.denials, recorded_at=SystemClock().now())
+        return
+    message = f"Restored from a backup of {taken_at}: import the withdrawals recorded since, then resume."
+    for destination in await store.destinations.all():
+        await store.destinations.pause(destination.id, Problem(ErrorCode.POLICY, message))
+
+
+async def _erase_again(hub: Hub, told: Sequence[Erasure]) -> int:
+    """Begin the erasures that the backup does not know of, of whomever it still has; the worker brings them to their
+    end."""
+    known = {(erasure.subject, erasure.requested_at) for erasure in await hub.store.erasures.all()}
+    since = {one.subject: one.requested_at for one in told if (one.subject, one.requested_at) not in known}
+    people = await asyncio.to_thread(traces.called, hub.engine, since, hub.pepper) if since else {}
+    for subject, external_id in people.items():
+        await erasures.erase(hub, external_id, requested_at=since[subject])
+    return len(people)
 
 
 def _sqlite_path(settings: Settings) -> Path:

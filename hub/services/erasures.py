@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -57,10 +57,11 @@ class Requested:
     runs: tuple[Run, ...]
 
 
-async def erase(hub: Hub, external_id: str) -> Requested:
+async def erase(hub: Hub, external_id: str, *, requested_at: datetime | None = None) -> Requested:
     """Begin to erase a person; they may not be sent any more when this returns, whatever happens to the process.
 
-    Asked for again, it goes on. HubError NOT_FOUND where nothing is known of the person.
+    Asked for again, it goes on. `requested_at` is for one that was asked for earlier. HubError NOT_FOUND where nothing
+    is known of the person.
     """
     spelled, person = await _find(hub, external_id)
     vendors = Vendors(hub)
@@ -68,7 +69,8 @@ async def erase(hub: Hub, external_id: str) -> Requested:
         places, said, now = await _places(hub, vendors, spelled), await _denials(hub, spelled), hub.clock.now()
         async with hub.store.transaction():
             await hub.store.ledger.append(said, recorded_at=now)
-            erasure = await hub.store.erasures.begin(spelled, _subject(hub, spelled), places, now)
+            asked_at = requested_at or now
+            erasure = await hub.store.erasures.begin(spelled, _subject(hub, spelled), places, now, asked_at)
         queued = [run for place in erasure.left for run in await _removals(hub, erasure, place)]
         hub.signals.consent_changed.set()
         queued += await _see_to(hub, vendors, erasure)

@@ -29,11 +29,14 @@ class Erasures(Repository[Erasure]):
         return [_erasure(row, [place for place in places if place.erasure_id == row.id]) for row in rows]  # type: ignore[attr-defined]
 
     @stored
-    async def begin(self, external_id: str, subject: bytes, destinations: Iterable[int], now: datetime) -> Erasure:
+    async def begin(
+        self, external_id: str, subject: bytes, destinations: Iterable[int], now: datetime, requested_at: datetime
+    ) -> Erasure:
         """A new one; or the one that is under way, with whatever destination it lacks."""
         async with self._database.transaction():
             row = await models.Erasure.filter(subject=subject, finished_at=None).select_for_update().first()
-            row = row or await models.Erasure.create(subject=subject, external_id=external_id, requested_at=now)
+            asked = {"subject": subject, "external_id": external_id, "requested_at": requested_at}
+            row = row or await models.Erasure.create(**asked)
             known = await models.ErasurePlace.filter(erasure_id=row.id).values_list("destination_id", flat=True)
             for destination in sorted(set(destinations) - set(known)):  # type: ignore[arg-type]
                 await models.ErasurePlace.create(erasure_id=row.id, destination_id=destination, due_at=now)

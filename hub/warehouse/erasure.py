@@ -5,12 +5,13 @@ A person is known by the external id, also where the profile itself has gone bef
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from hub.again import tried_again
 from hub.core.clock import aware
+from hub.core.identifiers import EXTERNAL_ID, Pepper, subjects
 from hub.core.planning import PlanRequest
 from hub.warehouse.engine import Engine, Reader, Transaction
 from hub.warehouse.naming import is_own, names, names_params
@@ -36,6 +37,14 @@ def is_known(reader: Reader, external_id: str) -> bool:
     """Whether there is anything to erase."""
     asked = " UNION ALL ".join(f"SELECT 1 FROM {table} WHERE external_id = $id" for table in ("profiles", "delivered"))
     return bool(reader.rows(f"{asked} LIMIT 1", {"id": external_id}))
+
+
+def called(reader: Reader, people: Collection[bytes], pepper: Pepper) -> dict[bytes, str]:
+    """The external ids behind these keyed hashes, of whomever anything is known."""
+    told = reader.rows("SELECT external_id FROM profiles UNION SELECT external_id FROM delivered")
+    ids = [external_id for (external_id,) in told]
+    named = zip(subjects(pepper, EXTERNAL_ID, ids), ids, strict=True)
+    return {subject: external_id for subject, external_id in named if subject in people}
 
 
 def is_granted(reader: Reader, external_id: str) -> bool:

@@ -10,13 +10,14 @@ import pytest
 from hub.core.consent_form import ConsentInput
 from hub.core.records import ConsentAction, ConsentState
 from hub.errors import ErrorCode, HubError
-from hub.services import backup, purposes
+from hub.services import backup, erasures, purposes
 from hub.services.consent import record, standing
 from hub.services.hub import Hub, open_hub
 from hub.services.projection import catch_up
 from hub.settings import Settings
 from hub.warehouse import consent
 from tests.services.opened import TestClock, add_person, control_plane, opened
+from tests.services.shop import until, working
 
 on_sqlite = pytest.mark.skipif(
     os.environ.get("HUB_TEST_DATABASE") == "postgres",
@@ -44,6 +45,10 @@ async def state(hub: Hub, person: str) -> ConsentState:
     return (await standing(hub, person))[0].state
 
 
+async def nobody_is_being_erased(hub: Hub) -> bool:
+    return not await hub.store.erasures.under_way()
+
+
 def projected(hub: Hub, pid: int) -> ConsentState:
     return consent.states(hub.engine, [pid])[pid]["news"].state
 
@@ -65,6 +70,74 @@ async def test_a_withdrawal_after_the_backup_outlives_the_restore_and_a_grant_do
         assert (await state(hub, "ben"), projected(hub, 2)) == (ConsentState.GRANTED, ConsentState.GRANTED)
         assert await state(hub, "cleo") is ConsentState.UNKNOWN
         assert not (await hub.store.destinations.get("shop")).paused
+
+
+@on_sqlite
+async def test_a_restore_that_dies_half_way_brings_nobody_back_who_has_withdrawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise OSError("no room")
+
+    clock = TestClock()
+    async with opened(tmp_path / "data", clock) as hub:
+        settings = hub.settings
+        await fill(hub)
+        await backup.create(hub, tmp_path / "backup.tar")
+        await decide(hub, ConsentAction.WITHDRAW, "ada")
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.move", die)
+        with pytest.raises(OSError, match="no room"):
+            await backup.restore(settings, tmp_path / "backup.tar")
+    async with open_hub(settings, clock) as hub:
+        assert hub.engine.rows("SELECT count(*) FROM profiles") == [(0,)]
+        assert await hub.store.ledger.head() == 3
+    assert (await backup.restore(settings, tmp_path / "backup.tar")).carried_over == 1
+    async with open_hub(settings, clock) as hub:
+        assert (await state(hub, "ada"), projected(hub, 1)) == (ConsentState.WITHDRAWN, ConsentState.WITHDRAWN)
+
+
+@on_sqlite
+@pytest.mark.parametrize("done", [True, False])
+async def test_whoever_was_erased_after_the_backup_is_erased_again(tmp_path: Path, done: bool) -> None:
+    clock, tar = TestClock(), tmp_path / "backup.tar"
+    async with opened(tmp_path / "data", clock) as hub:
+        settings = hub.settings
+        await fill(hub)
+        await backup.create(hub, tar)
+        clock.pass_by(days=1)
+        if not done:
+            await hub.store.destinations.pause((await hub.store.destinations.need("shop")).id)
+        asked_at = (await erasures.erase(hub, "ada")).erasure.requested_at
+        if done:
+            async with working(hub):
+                await until(lambda: nobody_is_being_erased(hub))
+    restored = await backup.restore(settings, tar)
+    assert restored.erased_again == 1
+    async with open_hub(settings, clock) as hub:
+        erasure = await erasures.erasure_of(hub, "ada")
+        assert erasure and (erasure.requested_at, erasure.external_id) == (asked_at, "ada")
+        async with working(hub):
+            await until(lambda: nobody_is_being_erased(hub))
+        assert hub.engine.rows("SELECT external_id FROM profiles") == [("ben",)]
+
+
+@on_sqlite
+async def test_whoever_had_been_erased_before_the_backup_is_left_alone_by_a_restore(tmp_path: Path) -> None:
+    clock = TestClock()
+    async with opened(tmp_path / "data", clock) as hub:
+        settings = hub.settings
+        await fill(hub)
+        async with working(hub):
+            await erasures.erase(hub, "ada")
+            await until(lambda: nobody_is_being_erased(hub))
+        add_person(hub, 3, "ada")
+        await backup.create(hub, tmp_path / "backup.tar")
+    restored = await backup.restore(settings, tmp_path / "backup.tar")
+    assert restored.erased_again == 0
+    async with open_hub(settings, clock) as hub:
+        assert not await hub.store.erasures.under_way()
+        assert {name for (name,) in hub.engine.rows("SELECT external_id FROM profiles")} == {"ada", "ben"}
 
 
 @on_sqlite
