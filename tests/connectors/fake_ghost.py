@@ -108,9 +108,12 @@ class FakeGhost(HttpVendor):
     def _list(self, request: httpx.Request) -> httpx.Response:
         kind, value = re.fullmatch(r"(email|label):'(.*)'|", request.url.params.get("filter", "")).groups()  # type: ignore[union-attr]
         value = re.sub(r"\\(.)", r"\1", value or "")
-        wanted = {"email": lambda key: key == value, "label": lambda key: value in self.held.get(key, [])}
-        found = [key for key in sorted(self.subscriptions) if kind is None or wanted[kind](key)]
-        return self._page("members", [self._member(key) for key in found], request)
+        return self._page("members", [self._member(key) for key in sorted(self._wanted(kind, value))], request)
+
+    def _wanted(self, kind: str | None, value: str) -> list[str]:
+        if kind == "email":
+            return [value] if value in self.subscriptions else []
+        return [key for key in self.subscriptions if kind is None or value in self.held.get(key, [])]
 
     def _member(self, key: str) -> dict[str, Any]:
         labels = [self._label(slug) for slug in self.held.get(key, [])]

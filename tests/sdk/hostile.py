@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 
 from hub.sdk.egress import EgressPolicy
 from hub.sdk.http import Bounds, Http
@@ -296,9 +297,15 @@ def pouring(start: bytes, piece: bytes) -> Script:
 
 def bomb(packing: str, window: int) -> Script:
     """Zeros without end, packed a thousandfold: after a full flush, the same piece fits again and again."""
+    start, piece = packed_zeros(window)
+    return pouring(f"Content-Encoding: {packing}\r\n\r\n".encode() + start, piece)
+
+
+@cache
+def packed_zeros(window: int) -> tuple[bytes, bytes]:
     packer = zlib.compressobj(9, zlib.DEFLATED, window)
     start, piece = (packer.compress(bytes(20_000_000)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
-    return pouring(f"Content-Encoding: {packing}\r\n\r\n".encode() + start, piece)
+    return start, piece
 
 
 _GZIP, _DEFLATE = zlib.MAX_WBITS | 16, zlib.MAX_WBITS
