@@ -151,7 +151,7 @@ def check_connector(
 
 def main() -> None:
     """The entry point of the `hub` command."""
-    from hub.errors import HubError
+    from hub.errors import HubError, StoreError
 
     # What this process writes is for its own user: the data folder may be one that others can list.
     os.umask(0o077)
@@ -161,6 +161,9 @@ def main() -> None:
         from hub.cli.printing import print_problems
 
         print_problems(error.problems)
+        sys.exit(1)
+    except StoreError as error:
+        print(f"UNAVAILABLE: {error} {error.advice}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

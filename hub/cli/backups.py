@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,9 +20,11 @@ def back_up(file: Path) -> None:
     settings = read_settings()
     if file.exists():
         raise refuse(ErrorCode.CONFLICT, f"{file} exists already: name another file.", "FILE")
+    if not os.access(file.parent, os.W_OK):
+        raise refuse(ErrorCode.NOT_FOUND, f"{file} cannot be written: name a folder that can.", "FILE")
     with bar("Backing up") as progress:
         if address := running(settings):
-            with _private(file) as target:
+            with _made(file) as target:
                 Remote(address).download("/backup", target, progress.show)
         else:
             asyncio.run(_back_up_directly(settings, file))
@@ -30,11 +34,12 @@ def back_up(file: Path) -> None:
 def restore(file: Path) -> None:
     """Put a backup in the stores' place, and say what it cannot know."""
     from hub.services import backup
+    from hub.services.hub import make_folder
 
     settings = read_settings()
     if running(settings):
         raise refuse(ErrorCode.CONFLICT, "A hub is running on these stores: stop it, then restore.", "HUB_DATA")
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(settings)
     restored = asyncio.run(backup.restore(settings, file))
     print(f"Both stores are as they were at {restored.taken_at:%Y-%m-%d %H:%M:%S} UTC.")
     if restored.set_aside:
@@ -59,5 +64,13 @@ async def _back_up_directly(settings: Settings, file: Path) -> None:
         await backup.create(hub, file)
 
 
-def _private(file: Path) -> BinaryIO:
-    return os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
+@contextmanager
+def _made(file: Path) -> Iterator[BinaryIO]:
+    """A new file for this user alone, which is gone again unless all went well."""
+    descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as target:
+            yield target
+    except BaseException:  # an interrupt too: half a backup is none
+        file.unlink()
+        raise

@@ -6,12 +6,14 @@ import asyncio
 import gzip
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from hub.cli.remote import Report, content_of
+from hub.errors import ErrorCode, refuse
 from hub.services.hub import Hub, open_hub
 from hub.services.upgrade import make_if_new
 from hub.settings import Settings
@@ -50,11 +52,20 @@ class Direct:
         return hub
 
     def graphql(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+
         from hub.api.context import Context
         from hub.api.schema import schema
+        from hub.web.graphql import BY_POST
 
-        asked = schema.execute(query, dict(variables or {}), context_value=Context(self._hub))
-        result = self._runner.run(asked)
+        asked = schema.execute(
+            query, dict(variables or {}), context_value=Context(self._hub), allowed_operation_types=BY_POST
+        )
+        try:
+            result = self._runner.run(asked)
+        except (InvalidOperationTypeError, CannotGetOperationTypeError):
+            message = "Write a query or a mutation: a subscription needs a running hub and a websocket to it."
+            raise refuse(ErrorCode.UNSUPPORTED, message, "GRAPHQL") from None
         errors = [error.formatted for error in result.errors or ()]
         return {"data": result.data, **({"errors": errors} if errors else {})}
 
@@ -92,7 +103,13 @@ def _as_it_is(path: Path) -> Iterator[Path]:
 @contextmanager
 def _unpacked(path: Path, directory: Path) -> Iterator[Path]:
     with tempfile.NamedTemporaryFile(prefix="incoming-", suffix=Path(path.stem).suffix, dir=directory) as plain:
-        with gzip.open(path) as packed:
-            shutil.copyfileobj(packed, plain)
+        try:
+            with gzip.open(path) as packed:
+                shutil.copyfileobj(packed, plain)
+        except EOFError:
+            raise refuse(ErrorCode.INVALID, "The gzip file breaks off before its end.", "FILE") from None
+        except (gzip.BadGzipFile, zlib.error):
+            message = "The file's name says that it is gzip, but it cannot be unpacked."
+            raise refuse(ErrorCode.INVALID, message, "FILE") from None
         plain.flush()
         yield Path(plain.name)

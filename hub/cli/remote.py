@@ -9,11 +9,12 @@ import http.client
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Protocol
-from urllib.parse import urlencode, urlsplit
+from typing import IO, Any, BinaryIO, Protocol, TypeVar
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from hub.core.imports import CONTENT_TYPES, SUFFIXES
 from hub.errors import ErrorCode, HubError, Problem, refuse
@@ -24,6 +25,7 @@ PATIENCE_S = 600
 CHUNK = 1 << 20
 
 Report = Callable[[int, int], None]
+Heard = TypeVar("Heard")
 
 
 class Asked(Protocol):
@@ -89,8 +91,11 @@ class Remote:
     def __init__(self, address: Address) -> None:
         self._parts = urlsplit(address.url)
         self._token = address.token
-        if self._parts.scheme not in {"http", "https"} or not self._parts.hostname:
-            raise refuse(ErrorCode.INVALID, "HUB_URL must begin with http:// or https://.", "HUB_URL")
+        if self._parts.scheme not in {"http", "https"} or not self._parts.hostname or not _has_port(self._parts):
+            message = "HUB_URL must begin with http:// or https:// and name a host, and a port up to 65535 if any."
+            raise refuse(ErrorCode.INVALID, message, "HUB_URL")
+        if not self._token.isprintable():
+            raise refuse(ErrorCode.INVALID, "HUB_TOKEN must be one line of plain characters.", "HUB_TOKEN")
 
     def graphql(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         body = json.dumps({"query": query, "variables": dict(variables or {})}).encode()
@@ -110,16 +115,17 @@ class Remote:
             return self._ask(f"/import/{kind}?{urlencode(options)}", parts, headers)
 
     def download(self, path: str, target: BinaryIO, report: Report) -> None:
-        """Write what the hub sends into `target`."""
-        with self._connection() as connection:
-            connection.request("POST", self._parts.path.rstrip("/") + path, headers=self._headers({}))
-            answer = connection.getresponse()
+        """Write all that the hub sends into `target`."""
+        with self._answer(path, None, {}) as answer:
             if answer.status >= 400:
                 _understood(answer.status, answer.read())
             size = int(answer.getheader("Content-Length", "0"))
-            while part := answer.read(CHUNK):
+            while part := self._heard(partial(answer.read, CHUNK)):
                 target.write(part)
                 report(target.tell(), size)
+            # A part that is asked for by its size comes short without a word when the connection ends.
+            if target.tell() < size:
+                raise refuse(ErrorCode.INVALID, "What the hub sent broke off before its end: try again.", "HUB_URL")
 
     def wait(self, seconds: float) -> None:
         import time
@@ -130,24 +136,36 @@ class Remote:
         return {**more, "Authorization": f"Bearer {self._token}", "Accept": "application/json"}
 
     def _ask(self, path: str, body: bytes | Iterator[bytes], headers: dict[str, str]) -> dict[str, Any]:
-        with self._connection() as connection:
-            try:
-                connection.request("POST", self._parts.path.rstrip("/") + path, body, self._headers(headers))
-                answer = connection.getresponse()
-                return _understood(answer.status, answer.read())
-            except (OSError, http.client.HTTPException):
-                message = f"No hub answers at {self._parts.netloc}: start one with `hub serve`, or set HUB_URL."
-                raise refuse(ErrorCode.NOT_FOUND, message, "HUB_URL") from None
+        with self._answer(path, body, headers) as answer:
+            return _understood(answer.status, self._heard(answer.read))
 
     @contextmanager
-    def _connection(self) -> Iterator[http.client.HTTPConnection]:
+    def _answer(
+        self, path: str, body: bytes | Iterator[bytes] | None, headers: Mapping[str, str]
+    ) -> Iterator[http.client.HTTPResponse]:
         secure = self._parts.scheme == "https"
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        connection = kind(self._parts.hostname or "", self._parts.port, timeout=PATIENCE_S)
+        with closing(kind(self._parts.hostname or "", self._parts.port, timeout=PATIENCE_S)) as connection:
+            asked = partial(
+                connection.request, "POST", self._parts.path.rstrip("/") + path, body, self._headers(headers)
+            )
+            self._heard(asked)
+            yield self._heard(connection.getresponse)
+
+    def _heard(self, asking: Callable[[], Heard]) -> Heard:
         try:
-            yield connection
-        finally:
-            connection.close()
+            return asking()
+        except (OSError, http.client.HTTPException):
+            message = f"No hub answers at {self._parts.netloc}: start one with `hub serve`, or set HUB_URL."
+            raise refuse(ErrorCode.NOT_FOUND, message, "HUB_URL") from None
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Whether what stands after the host, if anything, is a port."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def content_of(path: Path) -> tuple[str, bool]:

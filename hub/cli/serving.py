@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import signal
 import socket
@@ -105,7 +106,10 @@ def migrate() -> None:
 
 
 def rotate_token() -> None:
-    """Print the new token, once."""
+    """Print the new token, once. It is rotated in the stores themselves, which HUB_URL does not name."""
+    if os.environ.get("HUB_URL"):
+        message = "A token is rotated beside its stores: unset HUB_URL, and run this where the hub runs."
+        raise refuse(ErrorCode.UNSUPPORTED, message, "HUB_URL")
     print(asyncio.run(_rotate(read_settings())))
 
 

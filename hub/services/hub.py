@@ -78,7 +78,7 @@ class Hub:
 async def open_hub(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Hub]:
     """Open both planes under `settings`; raises HubError when another process owns the data plane, when it was made
     under another secret key, or when a store needs `hub migrate`."""
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(settings)
     keys = open_keyring(settings)
     engine = await asyncio.to_thread(_open_engine, settings, keys)
     try:
@@ -91,6 +91,15 @@ async def open_hub(settings: Settings, clock: Clock | None = None) -> AsyncItera
             await store.close()
     finally:
         await asyncio.to_thread(engine.close)
+
+
+def make_folder(settings: Settings) -> None:
+    """Make HUB_DATA for this user alone, if it is not there; HubError when it cannot be a folder."""
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        message = f"{settings.data} cannot be the hub's folder: {error.strerror}."
+        raise refuse(ErrorCode.INVALID, message, "HUB_DATA") from None
 
 
 def _open_engine(settings: Settings, keys: Keyring) -> Engine:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hub.services.hub import open_hub
+from hub.services.hub import make_folder, open_hub
 from hub.settings import Settings
 from hub.store import migrate, pending
 
@@ -11,7 +11,7 @@ FIRST = "0001"
 
 async def make_if_new(settings: Settings) -> None:
     """Make the control plane's tables where there are none yet."""
-    _make_folder(settings)
+    make_folder(settings)
     missing = await pending(settings.database)
     if missing and missing[0].startswith(FIRST):
         await migrate(settings.database)
@@ -19,12 +19,8 @@ async def make_if_new(settings: Settings) -> None:
 
 async def upgrade(settings: Settings) -> list[str]:
     """Bring both stores to the newest schema; the names of the control plane's migrations that were applied."""
-    _make_folder(settings)
+    make_folder(settings)
     applied = await migrate(settings.database)
     # Opening the data plane upgrades it.
     async with open_hub(settings):
         return applied
-
-
-def _make_folder(settings: Settings) -> None:
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Protocol
 
 import structlog
@@ -61,7 +61,7 @@ def create_app(hub: Hub, worker: Working | None = None, *, local_token: str | No
         ],
         middleware=[Middleware(Envelope, on_fault=hub.ground.doubt)],
         exception_handlers={HTTPException: _refused},
-        lifespan=lambda _: shift.lasting(hooks.close),
+        lifespan=lambda _: _lasting(shift, hooks),
     )
 
 
@@ -77,7 +77,7 @@ class Shift:
         return self._worker is None or (self._task is not None and not self._task.done())
 
     @asynccontextmanager
-    async def lasting(self, afterwards: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    async def lasting(self) -> AsyncIterator[None]:
         """The worker is at work for as long as this is open."""
         if self._worker is not None:
             self._task = asyncio.create_task(self._worker.run())
@@ -86,7 +86,6 @@ class Shift:
             yield
         finally:
             await self._end()
-            await afterwards()
 
     async def _end(self) -> None:
         if self._worker is None or self._task is None:
@@ -94,6 +93,12 @@ class Shift:
         self._worker.stop()
         with suppress(TimeoutError, asyncio.CancelledError, Exception):
             await asyncio.wait_for(self._task, DRAIN_S)
+
+
+@asynccontextmanager
+async def _lasting(shift: Shift, hooks: Hooks) -> AsyncIterator[None]:
+    async with aclosing(hooks), shift.lasting():
+        yield
 
 
 def _tell(task: asyncio.Task[None]) -> None:

@@ -44,7 +44,7 @@ class Hooks:
         except (Away, TimeoutError):
             return refusal(503, "UNAVAILABLE", "This cannot be taken in just now: send it again.", AGAIN)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         await self._listener.close()
 
     async def _answer(self, request: Request) -> Response:
