@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.process import Hub, serving
+from tests.acceptance.process import TOKEN, Hub, serving
 from tests.acceptance.sink import Sink, listening
 
 
@@ -24,3 +24,4 @@ def hub(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[Hub]:
         yield found
         said = found.log.read_text()
         assert "Traceback" not in said, said
+        assert "@example.com" not in said and TOKEN not in said, "somebody's address, or the token"

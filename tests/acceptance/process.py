@@ -31,7 +31,7 @@ PATIENCE_S = 120.0
 
 def environment(data: Path, **more: str) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
-    return {**clean, "HUB_DATA": str(data), "HUB_LOG_LEVEL": "warning", **more}
+    return {**clean, "HUB_DATA": str(data), "HUB_LOG_LEVEL": "debug", **more}
 
 
 def command(data: Path, *words: str, stdin: str | None = None, **more: str) -> subprocess.CompletedProcess[str]:

@@ -268,12 +268,18 @@ def test_everything_stored_is_found_again_by_its_id(hub: Hub) -> None:
         }
 
 
-def test_metrics_and_logs_hold_no_personal_data_and_no_secret(hub: Hub) -> None:
-    metrics = hub.client.get("/metrics")
+def test_metrics_and_logs_hold_no_personal_data_and_no_secret(hub: Hub, sink: Sink) -> None:
+    ids = staged(hub, "silent", fields={"email": "email"})
+    hub.run("silent")
+    assert sink.held("silent") == set(ids)
+    metrics, log = hub.client.get("/metrics"), hub.log.read_text()
     assert metrics.status_code == 200
     assert "hub_" in metrics.text
-    for text in (metrics.text, hub.log.read_text()):
+    # Each attempt is told, so there would have been an occasion.
+    assert '"sync":"silent"' in log and '"event":"attempt"' in log
+    for text in (metrics.text, log):
         assert "@example.com" not in text
+        assert not [one for one in ids if one in text]
         assert SECRET[6:] not in text
         assert TOKEN not in text
     assert httpx.get(f"{hub.url}/healthz", trust_env=False).status_code == 200
