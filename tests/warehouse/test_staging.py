@@ -130,6 +130,9 @@ def test_bad_lines_of_json_are_rejected_by_line(hub: Plane) -> None:
         (b"id," * 10**6, "csv"),
         (b'id,a\np1,"never closed\np2,x\np3,y\n', "csv"),
         (b'id,a\np1,x\n"p2,x\np3,y\n', "csv"),
+        (b"\nid,a\np1,x\n", "csv"),
+        (b"\xef\xbb\xbf\r\nid,a\r\np1,x\r\n", "csv"),
+        (b"id,a\rp1,x\rp2,y\r", "csv"),
         (b"", "ndjson"),
         (b'{"name":"x"}\n', "ndjson"),
         ('{"id":"p1"}\n'.encode("utf-16"), "ndjson"),
@@ -163,6 +166,38 @@ def test_a_header_alone_is_a_file_without_rows(hub: Plane) -> None:
     for content in ("id,age\n", "id,age", "\ufeffid,age\n\n"):
         report = hub.profiles(content)
         assert (report.accepted, report.unchanged, report.rejected) == (0, 0, 0)
+
+
+def test_a_parquet_file_without_rows_is_one_of_a_header_alone(hub: Plane, tmp_path: Path) -> None:
+    path = as_parquet(tmp_path / "t.parquet", {"id": pa.array([], pa.string()), "age": pa.array([], pa.int64())})
+    report = hub.profiles(path, "parquet")
+    assert (report.accepted, report.unchanged, report.rejected) == (0, 0, 0)
+
+
+def test_lists_of_texts_in_parquet_are_lists_however_they_are_kept(hub: Plane, tmp_path: Path) -> None:
+    kinds = {"plain": pa.list_(pa.string()), "large": pa.large_list(pa.string()), "fixed": pa.list_(pa.string(), 2)}
+    columns = {name: pa.array([["a", "b"]], kind) for name, kind in kinds.items()}
+    hub.profiles(as_parquet(tmp_path / "t.parquet", {"id": ["p1"], **columns}), "parquet")
+    assert hub.person("p1") == {name: ["a", "b"] for name in kinds}
+
+
+def test_a_backslash_before_u0000_in_json_is_a_backslash(hub: Plane) -> None:
+    report = hub.profiles(
+        rb'{"id":"p1","w":"C:\\u0000"}'
+        + b"\n"
+        + rb'{"id":"p2","w":"\\\u0000"}'
+        + b"\n"
+        + rb'{"id":"p3","w":"\u0000\u0000"}',
+        "ndjson",
+    )
+    assert hub.people() == {"p1": {"w": r"C:\u0000"}}
+    assert [one.line for one in report.rejections] == [2, 3]
+
+
+@pytest.mark.parametrize("content", ['[{"id": "p1"}]', '{\n  "id": "p1"\n}\n', "id,name\np1,x\n"])
+def test_a_file_without_any_object_of_json_is_told_so(hub: Plane, content: str) -> None:
+    with pytest.raises(HubError, match="one JSON object a line"):
+        hub.profiles(content, "ndjson")
 
 
 def test_a_mapping_renames_columns_and_must_name_real_ones(hub: Plane) -> None:

@@ -109,6 +109,10 @@ def sniff(path: Path) -> Dialect:
         text = first.decode("utf-8-sig").rstrip("\r")
     except UnicodeDecodeError:
         raise unreadable("The header is not UTF-8 text. Save the file as UTF-8.", line=1) from None
+    if not text.strip():
+        raise unreadable("The first line is empty: it must name the columns.", line=1)
+    if "\r" in text:
+        raise unreadable("The lines end in a lone carriage return. Save the file with usual line ends.", line=1)
     delimiter = max(DELIMITERS, key=text.count)
     names = [name.strip() for name in next(csv.reader(io.StringIO(text), delimiter=delimiter), [])]
     check_names(names)

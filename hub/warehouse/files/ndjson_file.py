@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from hub.core.imports import Rejection
 from hub.warehouse.files.block import BLOCK_BYTES, DAMAGE, Block, Native, Tape, check_names, range_of, unreadable
 
 LONGEST_LINE = 16 << 20
-ESCAPED_NUL = rb"\u0000"
+# After an even number of backslashes: after an odd one it is a backslash that is escaped, and no NUL.
+ESCAPED_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 NATIVE = {
     '"': Native.TEXT,
@@ -42,11 +44,15 @@ WHEN contains({raw}, '\\') THEN json_extract_string({raw}, '$') ELSE substr({raw
 def read_ndjson(path: Path, tape: Tape) -> Iterator[Block]:
     _check_encoding(path)
     with duckdb.connect(config={"enable_external_access": "false", "autoload_known_extensions": "false"}) as parser:
-        line = 1
+        line, objects = 1, 0
         for texts in _texts(tape):
             parser.register("arriving", pa.table({"line": range_of(line, len(texts)), "text": texts}))
             line += len(texts)
-            yield _block(parser)
+            block = _block(parser)
+            objects += len(block.line)
+            yield block
+    if not objects:
+        raise unreadable("No line of the file is a JSON object: the file must hold one JSON object a line.")
 
 
 def _check_encoding(path: Path) -> None:
@@ -73,10 +79,10 @@ def _texts(tape: Tape) -> Iterator[pa.Array]:
 
 
 def _lines(text: bytes, tape: Tape) -> pa.Array:
-    if ESCAPED_NUL in text:
+    if b"\\u0000" in text:
         # No database holds NUL in text; the row is rejected like any damaged one.
-        text = text.replace(ESCAPED_NUL, DAMAGE.encode())
-        tape.damaged = True
+        text, found = ESCAPED_NUL.subn(rb"\1" + DAMAGE.encode(), text)
+        tape.damaged = tape.damaged or found > 0
     return pa.array(text.removeprefix(b"\xef\xbb\xbf").split(b"\n"), pa.string())
 
 

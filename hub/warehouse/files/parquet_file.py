@@ -24,6 +24,8 @@ def read_parquet(path: Path, tape: Tape) -> Iterator[Block]:
             for batch in file.iter_batches(ROWS, use_threads=False):
                 yield _block(batch, names, row)
                 row += batch.num_rows
+            if row == 1:
+                yield _block(pa.RecordBatch.from_pylist([], file.schema_arrow), names, row)
     except (pa.ArrowException, OSError):
         raise unreadable(
             "The file is not a Parquet file that can be read: it is broken, cut off or encrypted."
@@ -50,7 +52,7 @@ def native_of(kind: pa.DataType) -> Native:
         return Native.NUMBER
     if pa.types.is_boolean(kind):
         return Native.BOOLEAN
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return Native.LIST
     return Native.TEXT
 
