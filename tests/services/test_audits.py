@@ -21,7 +21,7 @@ from hub.sdk import Audience, AuthError, Page, TransientError
 from hub.services import health, runs, syncs
 from hub.warehouse import audit
 from tests.services.shop import Shop, shop, standing_still, until, working
-from tests.services.test_kill import Mortals, mortals
+from tests.services.test_kill import Mortals, mortals, on_sqlite
 
 __all__ = ["mortals"]
 
@@ -342,6 +342,7 @@ async def test_a_denial_is_not_undone_by_a_full_run(filled: Shop) -> None:
 # A process that dies in the middle.
 
 
+@on_sqlite
 @pytest.mark.parametrize("failpoint", ["after_page:kill:2", "before_audit_settle:kill", "after_audit_settle:kill"])
 def test_a_process_that_dies_in_an_audit_leaves_nothing_half_settled(
     mortals: Mortals, tmp_path: Path, failpoint: str

@@ -21,10 +21,14 @@ import duckdb
 import pytest
 
 from hub.failpoints import NAMES
+from tests import moulds
 from tests.services.mortal import BATCH, PEOPLE
 from tests.services.opened import control_plane
 
 ROOT = Path(__file__).parents[2]
+ON_POSTGRES = os.environ.get("HUB_TEST_DATABASE") == "postgres"
+# The same in both passes: once is enough.
+on_sqlite = pytest.mark.skipif(ON_POSTGRES, reason="its control plane is a file")
 ERASING = {"after_erase", "before_forget", "after_forget"}
 
 
@@ -50,25 +54,24 @@ def mortals() -> Iterator[Mortals]:
 
 
 @pytest.fixture(scope="module")
-def prepared(mortals: Mortals, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(mortals: Mortals, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """A hub with a queued run, to be copied."""
     folder = tmp_path_factory.mktemp("prepared")
-    assert mortals.live(folder, f"sqlite:///{folder / 'hub.db'}", "prepare") == 0
-    return folder
+    with control_plane(folder, made=True) as url:
+        assert mortals.live(folder, url, "prepare") == 0
+        yield folder, url
 
 
 @pytest.fixture
-def waiting(mortals: Mortals, prepared: Path, tmp_path: Path) -> Iterator[tuple[Path, str]]:
+def waiting(prepared: tuple[Path, str], tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """The folder and the control plane of a hub with a queued run."""
+    before, source = prepared
     folder = tmp_path / "hub"
-    if os.environ.get("HUB_TEST_DATABASE") == "postgres":
-        folder.mkdir()
-        with control_plane(folder, made=True) as url:
-            assert mortals.live(folder, url, "prepare") == 0
-            yield folder, url
-    else:
-        shutil.copytree(prepared, folder)
-        yield folder, f"sqlite:///{folder / 'hub.db'}"
+    shutil.copytree(before, folder)
+    with control_plane(folder) as url:
+        if ON_POSTGRES:
+            moulds.copy_postgres(source, url)
+        yield folder, url
 
 
 def journal(folder: Path) -> list[dict[str, Any]]:
@@ -108,6 +111,7 @@ def in_open_jobs(folder: Path) -> set[str]:
         return {key for (key,) in plane.execute("SELECT key FROM outcomes WHERE kind = 'submitted'").fetchall()}
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     "trap", ["after_poll:kill:30", "after_poll:kill:60", "after_commit:kill:2", "before_settle:kill"]
 )
