@@ -229,7 +229,7 @@ def _problems(connector: ConnectorClass, faults: list[ErrorDetails]) -> Iterator
             said = f"{field}: the connector {connector.key} has no such field."
             meant = nearest(path[-1], connector.Config.model_fields) if len(path) == 1 else None
         else:
-            said, meant = f"{field}: {fault['msg']}.", None
+            said, meant = f"{field}: {fault['msg'].removeprefix('Value error, ').rstrip('.')}.", None
         yield Problem(ErrorCode.INVALID, said, ("input", "config", *path), suggestion=meant)
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from tortoise.expressions import F
 from tortoise.models import Model
 
+from hub.core.slug import key_problems
 from hub.errors import ErrorCode, HubError, nearest, refuse
 from hub.store.database import Database, stored
 
@@ -91,12 +92,12 @@ class KeyedRepository(Repository[R]):
     @stored
     async def get(self, key: str) -> R | None:
         """The one with this key, or None."""
-        return await self._first(self.model.filter(key=key))
+        return await self._keyed(key)
 
     @stored
     async def need(self, key: str, *path: str) -> R:
         """The one with this key; else HubError NOT_FOUND at `path` (default `key`), with the key that was meant."""
-        found = await self._first(self.model.filter(key=key))
+        found = await self._keyed(key)
         if found is None:
             meant = nearest(key, await self._keys())
             raise refuse(
@@ -113,6 +114,10 @@ class KeyedRepository(Repository[R]):
     @stored
     async def keys(self) -> list[str]:
         return await self._keys()
+
+    async def _keyed(self, key: str) -> R | None:
+        # No column holds, and the ORM refuses to look for, what can be nobody's key.
+        return None if key_problems(key) else await self._first(self.model.filter(key=key))
 
     async def _keys(self) -> list[str]:
         return list(await self.model.all().order_by("key").values_list("key", flat=True))

@@ -70,7 +70,8 @@ def mapping(pairs: list[str]) -> dict[str, str]:
         column, separator, name = pair.rpartition("=")
         if not separator or not column or not name:
             raise refuse(ErrorCode.INVALID, f"“{pair}” does not map a column: write column=name.", "map")
-        renamed[column] = name
+        if renamed.setdefault(column, name) != name:
+            raise refuse(ErrorCode.INVALID, f"The column “{column}” is mapped to two names: one is enough.", "map")
     return renamed
 
 

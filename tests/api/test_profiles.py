@@ -63,6 +63,16 @@ async def test_what_is_not_there_is_null(peopled: Served) -> None:
         assert set((await peopled.ask(query, id=missing)).values()) == {None}
 
 
+async def test_what_can_be_nobodys_key_is_not_there(web: Served) -> None:
+    key = "k" * 5000
+    assert await web.ask("query($k: String!) { segment(key: $k) { id } sync(key: $k) { id } }", k=key) == {
+        "segment": None,
+        "sync": None,
+    }
+    asked = 'mutation($k: String!) { segmentUpdate(key: $k, input: {name: "x"}) { errors { code path } } }'
+    assert (await web.ask(asked, k=key))["segmentUpdate"]["errors"] == [{"code": "NOT_FOUND", "path": ["key"]}]
+
+
 async def test_every_stored_thing_is_found_again_by_its_id(peopled: Served) -> None:
     ids = await peopled.ask('{ profile(externalId: "p1") { id } purposes { id } }')
     query = "query($id: ID!) { node(id: $id) { id __typename ... on Profile { externalId } ... on Purpose { key } } }"

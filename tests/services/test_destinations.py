@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from hub.core.records import SyncMode
 from hub.errors import ErrorCode, HubError
@@ -26,6 +26,13 @@ class ParlourConfig(ConnectorConfig):
     token: SecretStr = Field(min_length=3)
     headers: dict[str, SecretStr] = Field(default_factory=dict)
     region: str = "eu"
+
+    @field_validator("region")
+    @classmethod
+    def refuse_the_moon(cls, value: str) -> str:
+        if value not in {"eu", "us"}:
+            raise ValueError("must be eu or us")
+        return value
 
 
 class Parlour(Connector[ParlourConfig]):
@@ -92,6 +99,12 @@ async def test_every_bad_field_is_named_by_its_path(hub: Hub) -> None:
         ("INVALID", ("input", "config"), None)
     ]
     assert await hub.store.destinations.count() == 0
+
+
+async def test_what_a_connector_says_of_a_field_is_said_in_its_own_words(hub: Hub) -> None:
+    with pytest.raises(HubError) as refusal:
+        await destinations.create(hub, "p1", "P", "parlour", {**GOOD, "region": "moon"})
+    assert refusal.value.problems[0].message == "region: must be eu or us."
 
 
 async def test_an_unknown_connector_is_refused_with_the_one_that_was_meant(hub: Hub) -> None:

@@ -75,6 +75,12 @@ async def test_columns_are_renamed_as_asked(web: Served) -> None:
     }
 
 
+async def test_a_column_cannot_be_two(web: Served) -> None:
+    options: Any = {"map": ["plan=tier", "plan=tariff"]}
+    answer = await web.take_in("profiles", "id,plan\nk1,pro\n", **options)
+    assert (answer.status_code, answer.json()["errors"][0]["path"]) == (400, ["map"])
+
+
 async def test_a_snapshot_that_drops_too_many_waits_for_approval(peopled: Served) -> None:
     answer = await peopled.take_in("profiles", "id,plan\np1,pro\n", snapshot="true")
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (409, "POLICY")

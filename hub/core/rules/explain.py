@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from hub.core.records import TraitType
 from hub.core.rules import tree
+from hub.core.rules.kinds import type_of
 from hub.core.rules.tree import Condition, Duration, Events, Literal, Value
 
 RELATIONS = {
@@ -18,6 +20,8 @@ RELATIONS = {
     "before": "is before",
     "after": "is after",
 }
+# Of a moment, “less than 12 days ago” would be the opposite of `< 12 days ago`.
+OF_TIME = {**RELATIONS, "<": "is before", "<=": "is not after", ">": "is after", ">=": "is not before"}
 ARITHMETIC = {"+": "plus", "-": "minus", "*": "times", "/": "divided by"}
 FOLDS = {"distinct": "number of different", "sum": "sum of", "avg": "average", "min": "smallest", "max": "largest"}
 MOST_OPTIONS = 20
@@ -62,7 +66,8 @@ def explain_value(value: Value) -> str:
 def _about_a_value(rule: Condition) -> str:
     match rule:
         case tree.Compare(left=left, right=right, sign=sign):
-            return f"{explain_value(left)} {RELATIONS[sign]} {explain_value(right)}"
+            relations = OF_TIME if TraitType.DATETIME in {type_of(left), type_of(right)} else RELATIONS
+            return f"{explain_value(left)} {relations[sign]} {explain_value(right)}"
         case tree.Between(value=value, low=low, high=high):
             return f"{explain_value(value)} is between {explain_value(low)} and {explain_value(high)}"
         case tree.OneOf(value=value, options=options, negated=negated):

@@ -28,6 +28,15 @@ WORDS = [
     ('everyone and not in segment "staff"', "everyone, and is not in the segment “staff”"),
     ("a not in (1, 2) and b not in (1)", "a is neither 1 nor 2, and b is not 1"),
     ("not email_consent", "email_consent is false"),
+    # “less than 12 days ago” would be the very opposite.
+    (
+        "joined < 12 days ago and joined >= 90 days ago",
+        "joined is before 12 days ago, and joined is not before 90 days ago",
+    ),
+    (
+        "12 days ago > joined or last(purchase) <= joined",
+        "12 days ago is after joined, or the time of the last “purchase” is not after joined",
+    ),
 ]
 
 
