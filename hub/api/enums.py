@@ -51,7 +51,8 @@ worded(
     SUCCEEDED="Ended, and everyone was delivered or withheld for a reason.",
     PARTIAL="Ended, but somebody was rejected or is still pending.",
     FAILED="Ended early; `failure` says why.",
-    CANCELLED="Ended by `runCancel`; what had been sent stays accounted for.",
+    CANCELLED="Ended by `runCancel`; what had been sent stays accounted for. Jobs that the vendor has taken in and not "
+    "finished are asked after until they end: the counts follow, and the sync's next run waits.",
 )
 worded(
     Scope,

@@ -7,29 +7,28 @@ outcomes in the data plane, and, once the machine has finished, how it ended. So
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import structlog
 
-from hub.core.delivery.jobs import Followed
 from hub.core.delivery.messages import CancelRequested, DrainRequested, Ended, Finish
-from hub.core.history import Moment, MomentKind
-from hub.core.planning import PlanRequest, PlanSummary, Swap, count
+from hub.core.history import MomentKind
+from hub.core.planning import PlanRequest, Swap
 from hub.core.records import Destination, Run, RunCause, RunCounts, RunStatus, Sync
 from hub.core.scopes import Scope
 from hub.errors import HubError, Problem
 from hub.failpoints import failpoint
-from hub.sdk.contract import Capabilities, Connector
-from hub.services import approval, metrics, plans, withdrawals
+from hub.sdk.contract import Audience, Capabilities, Connector
+from hub.services import drafting, leftovers, metrics, plans, withdrawals
 from hub.services.auditing import Auditing
-from hub.services.delivery import Executor, Job, limits_for
+from hub.services.delivery import Executor, Job
 from hub.services.desk import Desk
 from hub.services.endings import Halted, failure_of, kept_finish, status_of
 from hub.services.errands import Errands
 from hub.services.hold import Hold
 from hub.services.recorder import Recorder
 from hub.warehouse import outcomes, resume
-from hub.warehouse.plan import make_plan
 from hub.warehouse.settle import settle
 
 log = structlog.get_logger()
@@ -64,7 +63,8 @@ class Course:
         self._end_early(DrainRequested())
 
     def _end_early(self, event: CancelRequested | DrainRequested) -> None:
-        if self._early is None:
+        """A run that was cancelled may still be drained, while the jobs that it has left open are asked after."""
+        if self._early is None or isinstance(event, DrainRequested) > isinstance(self._early, DrainRequested):
             self._early = event
             self._errands.end(Finish(event.ended))
             if self._executor:
@@ -93,9 +93,9 @@ class Course:
             await self._end(RunStatus.SUCCEEDED, None)
         elif self._awaits_approval(plan):
             await self._hold()
-        elif isinstance(self._early, CancelRequested):
+        elif isinstance(self._early, CancelRequested) and not self._begun:
             await self._settle(plan, destination, Finish(Ended.CANCELLED), connector.limits().lands_within_s)
-        elif self._early is None:
+        elif not isinstance(self._early, DrainRequested):
             with recorder.listening():
                 await self._deliver(plan, sync, destination, connector)
 
@@ -118,36 +118,19 @@ class Course:
 
     async def _plan(self, sync: Sync, connector: Connector[Any]) -> dict[str, Any]:
         with metrics.timed("plan"):
-            failpoint("before_plan")
-            request = await plans.request_of(self._hub, self._run, sync, connector.limits())
-            summary = await asyncio.to_thread(make_plan, self._holding.engine, request)
-            plan = {
-                "request": plans.to_json(request),
-                "steps": summary.steps,
-                "waits": (await approval.brake_of(self._hub, sync)).reasons(summary),
-                "rule": await approval.mark_of_rule(self._hub, sync),
-            }
-            await self._save(plan, summary)
-            failpoint("after_plan")
-        self._log.info("planned", sync=sync.key, people=summary.steps)
+            plan, self._run = await drafting.draft(self._hub, self._holding, self._run, sync, connector.limits())
+        self._log.info("planned", sync=sync.key, people=plan["steps"])
         return plan
-
-    async def _save(self, plan: dict[str, Any], summary: PlanSummary) -> None:
-        self._run = await self._hub.store.runs.save_plan(
-            self._run.id,
-            plan,
-            watermark=summary.watermark,
-            counts=count(summary, {}),
-            withheld=summary.withheld,
-            fence=self._claim.fence,
-            moment=Moment(MomentKind.PLANNED, self._hub.clock.now(), summary.steps),
-        )
 
     def _awaits_approval(self, plan: dict[str, Any]) -> bool:
         """A run with a plan is queued again only by an approval."""
         approved = self._claim.plan is not None and self._claim.run.status is RunStatus.QUEUED
-        begun = self._claim.run.status is RunStatus.RUNNING
-        return bool(plan["waits"]) and not approved and not begun
+        return bool(plan["waits"]) and not approved and not self._begun
+
+    @property
+    def _begun(self) -> bool:
+        """Whether a process before has sent somebody; a run that was cancelled then has jobs left to ask after."""
+        return self._claim.run.status in {RunStatus.RUNNING, RunStatus.CANCELLED}
 
     async def _hold(self) -> None:
         await self._move(RunStatus.WAITING_APPROVAL)
@@ -159,15 +142,14 @@ class Course:
     async def _deliver(
         self, plan: dict[str, Any], sync: Sync, destination: Destination, connector: Connector[Any]
     ) -> None:
-        resumed = self._claim.run.status is RunStatus.RUNNING
-        if not resumed:
+        if not self._begun:
             await self._move(RunStatus.RUNNING)
         request = plans.from_json(plan["request"])
         finish = kept_finish(plan)
         try:
             if finish is None:
                 with metrics.timed("deliver"):
-                    finish = await self._send(plan, request, sync, connector, resumed=resumed)
+                    finish = await self._send(plan, request, sync, connector)
                 if finish.ended is Ended.DRAINED:
                     await self._note_drained()
                     return
@@ -181,34 +163,43 @@ class Course:
                 return
         await self._settle(plan, destination, finish, connector.limits().lands_within_s)
 
-    async def _send(
-        self, plan: dict[str, Any], request: PlanRequest, sync: Sync, connector: Connector[Any], *, resumed: bool
-    ) -> Finish:
+    async def _send(self, plan: dict[str, Any], request: PlanRequest, sync: Sync, connector: Connector[Any]) -> Finish:
         if not plan["steps"] and not request.is_snapshot:
             return Finish(Ended.COMPLETED)
-        desk, insist, snapshot = self._desk, self._errands.insist_unless_ended, request.is_snapshot
-        audience = await insist(lambda: connector.ensure_audience(request.audience))
-        await insist(lambda: connector.begin(audience, str(self._run.id), snapshot=snapshot))
-        failpoint("after_begin")
-        before, followed = await self._take_over(connector) if resumed else (0, [])
+        before, followed = 0, []
+        if self._begun:
+            before, followed = await leftovers.take_over(self._hub, self._holding, connector.limits(), self._note)
+            if self._run.cancel_requested:
+                self.cancel()
+        try:
+            audience = await self._begin(request, connector)
+        except Halted as halted:
+            if halted.finish.ended is not Ended.CANCELLED or not followed:
+                raise
+            audience = await leftovers.audience(plan, request, connector, self._errands)
         job = Job(request, sync.key, connector, audience, plan["steps"], before, followed)
+        desk, tell = self._desk, partial(self._only_asks, plan, audience, connector)
         self._executor = Executor(
-            self._hub, job, self._holding, desk.keys, self._errands.limiter, desk.policy, desk.sleep
+            self._hub, job, self._holding, desk.keys, self._errands.limiter, desk.policy, desk.sleep, tell
         )
         if self._early:
             self._executor.tell(self._early)
         return await self._executor.run()
 
-    async def _take_over(self, connector: Connector[Any]) -> tuple[int, list[Followed]]:
-        """Note whom the process before may have reached; the attempts it made, as far as it noted them, and the jobs it
-        left open at the vendor."""
-        engine, run = self._holding.engine, self._run.id
-        people = limits_for(connector.limits()).people_in_doubt
-        doubted = await asyncio.to_thread(resume.doubt_unlogged, engine, run, people, self._hub.clock.now())
-        self._log.info("run resumed", people=doubted)
-        self._note(MomentKind.RESUMED, doubted)
-        made = await asyncio.to_thread(resume.attempts_made, engine, run)
-        return made, await asyncio.to_thread(resume.open_jobs, engine, run)
+    async def _begin(self, request: PlanRequest, connector: Connector[Any]) -> Audience:
+        insist = self._errands.insist_unless_ended
+        audience: Audience = await insist(lambda: connector.ensure_audience(request.audience))
+        await insist(lambda: connector.begin(audience, str(self._run.id), snapshot=request.is_snapshot))
+        failpoint("after_begin")
+        return audience
+
+    async def _only_asks(self, plan: dict[str, Any], audience: Audience, connector: Connector[Any]) -> None:
+        """The run is cancelled for everybody else; only its jobs are still asked after, here or by the next process."""
+        if self._run.status is not RunStatus.CANCELLED:
+            plan["audience"] = [audience.name, audience.ref]
+            await self._keep(plan)
+            self._run = await leftovers.leave(self._hub, self._holding, plan, connector.limits())
+            self._tell_end(RunStatus.CANCELLED, None)
 
     async def _finish_at_vendor(
         self, plan: dict[str, Any], request: PlanRequest, connector: Connector[Any], finish: Finish
@@ -220,7 +211,7 @@ class Course:
         try:
             if snapshot and finish.ended is not Ended.COMPLETED:
                 raise Halted(finish)
-            audience = await self._errands.insist(lambda: connector.ensure_audience(request.audience))
+            audience = await leftovers.audience(plan, request, connector, self._errands)
             await self._errands.insist(lambda: connector.finish(audience, str(self._run.id)))
             self._swap = Swap.MADE if snapshot else None
         except Halted:
@@ -269,14 +260,19 @@ class Course:
 
     async def _end(self, status: RunStatus, failure: Problem | None, **numbers: Any) -> None:
         await self.save_history(last=True)
-        runs, now = self._hub.store.runs, self._hub.clock.now()
+        runs, now, asked_after = self._hub.store.runs, self._hub.clock.now(), self._run.status is RunStatus.CANCELLED
         self._run = await runs.finish(
             self._run.id, status, now=now, failure=failure, fence=self._claim.fence, **numbers
         )
-        self._hub.signals.run_ended.ring()
-        metrics.RUNS.labels(status.value, self._run.cause.value).inc()
+        if asked_after:
+            return
+        self._tell_end(status, failure)
         if self._run.cause is RunCause.WITHDRAWAL and status is RunStatus.SUCCEEDED:
             await withdrawals.note_duration(self._hub, self._run)
+
+    def _tell_end(self, status: RunStatus, failure: Problem | None) -> None:
+        self._hub.signals.run_ended.ring()
+        metrics.RUNS.labels(status.value, self._run.cause.value).inc()
         self._log.info("run ended", status=status.value, code=failure.code.value if failure else None)
 
     def _note(self, kind: MomentKind, people: int | None = None) -> None:

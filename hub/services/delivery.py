@@ -82,7 +82,8 @@ def limits_for(capabilities: Capabilities) -> Limits:
 
 
 class Executor:
-    """Delivers one job: `await executor.run()`, and `tell` it of a cancel or a drain meanwhile."""
+    """Delivers one job: `await executor.run()`, and `tell` it of a cancel or a drain meanwhile. It calls `only_asks`
+    once a cancelled run has nothing more to do than to ask after the vendor's jobs."""
 
     def __init__(
         self,
@@ -93,6 +94,7 @@ class Executor:
         limiter: Limiter,
         policy: RetryPolicy | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        only_asks: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._hub = hub
         self._job = job
@@ -108,6 +110,7 @@ class Executor:
         self._held: dict[int, frozenset[str]] = {}
         self._entered: set[int] = set()
         self._ending = asyncio.Event()
+        self._only_asks = only_asks
         self._log = log.bind(run=job.run, sync=job.sync_key, connector=job.connector.key)
 
     def tell(self, event: Event) -> None:
@@ -143,6 +146,9 @@ class Executor:
                 self._ending.set()
             if isinstance(event, Gated | Answered | Polled) and self._machine.idle(event.batch):
                 await self._release(event.batch)
+            if self._machine.only_asks and self._only_asks:
+                tell, self._only_asks = self._only_asks, None
+                await tell()
 
     def _carry_out(self, command: Command) -> Coroutine[Any, Any, None]:
         match command:
@@ -235,7 +241,8 @@ class Executor:
         await self._hold.confirm()
         ask = partial(self._job.connector.poll, audience, command.job.id, keys)
         attempting(command.poll, len(keys))
-        answer = await self._limiter.through(partial(answer_to, ask, self._log), unless=self._ending)
+        # It waits its turn also once the run was cancelled. When nobody needs it any more its task is ended.
+        answer = await self._limiter.through(partial(answer_to, ask, self._log), unless=asyncio.Event())
         self._limiter.hear(answer)
         metrics.ATTEMPTS.labels(self._job.connector.key, type(answer).__name__).inc()
         failpoint("after_poll")

@@ -67,11 +67,12 @@ async def approve(hub: Hub, run_id: int) -> Run:
 
 
 async def cancel(hub: Hub, run_id: int) -> Run:
-    """Ask a run to stop: nothing more is begun, what is in flight is still accounted for, the rest stays pending. One
-    that has ended stays as it is. HubError NOT_FOUND."""
-    await _need(hub, run_id)
+    """Ask a run to stop: nothing more is begun, what is in flight is still accounted for, the rest stays pending. Then
+    it has ended, but for the vendor's jobs that it has left open: each is asked after until its end or its deadline,
+    the counts follow, and the sync's next run waits. One that has ended stays as it is. HubError NOT_FOUND."""
+    before = await _need(hub, run_id)
     run = await hub.store.runs.request_cancel(run_id, now=hub.clock.now())
-    if run.status is RunStatus.CANCELLED:
+    if before.status is RunStatus.WAITING_APPROVAL and run.status is RunStatus.CANCELLED:
         await _let_go_of_plan(hub, run)
     hub.signals.run_queued.set()
     return run

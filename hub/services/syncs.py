@@ -198,6 +198,7 @@ async def _stop_runs(hub: Hub, sync: Sync) -> None:
 async def _delete_now(hub: Hub, sync: Sync) -> None:
     for run in await hub.store.runs.active_for(sync.id):
         await hub.store.runs.request_cancel(run.id, now=hub.clock.now())
+    await hub.store.runs.let_go_of_cancelled(sync.id)
     await hub.store.syncs.delete(sync.id)
     await asyncio.to_thread(forget_sync, hub.engine, sync.id)
     await asyncio.to_thread(audit.forget, hub.engine, sync.id)

@@ -166,9 +166,10 @@ class Worker:
             await self._alarm.after(course.run)
 
     async def _let_go(self, claim: Claim, run: Run) -> None:
-        """A run that was drained is for whoever comes next; one that ended has given its place up."""
+        """A run that was drained is for whoever comes next, also a cancelled one with jobs to ask after; one that ended
+        has given its place up."""
         self._stumbles.pop(run.id, None)
-        if not run.status.ended and run.status is not RunStatus.WAITING_APPROVAL:
+        if run.status is RunStatus.CANCELLED or not (run.status.ended or run.status is RunStatus.WAITING_APPROVAL):
             await self._release(claim)
 
     async def _rest_or_fail(self, claim: Claim, error: Exception) -> None:

@@ -21,6 +21,8 @@ from hub.store import models
 
 URGENT, ORDINARY = "urgent", "ordinary"
 WORKABLE = [status.value for status in (RunStatus.QUEUED, RunStatus.PLANNING, RunStatus.RUNNING)]
+# One that was cancelled keeps its place while the vendor's jobs that it has left open are asked after.
+WORKED_ON = Q(status__in=WORKABLE) | Q(status=RunStatus.CANCELLED.value, place__isnull=False)
 ENDED = [status.value for status in RunStatus if status.ended]
 # What is removed for good goes out though the sync is paused.
 IN_SPITE_OF_PAUSE = [Scope.WITHDRAWN.value, Scope.EMPTY.value, Scope.REPEAT.value]
@@ -38,7 +40,7 @@ def next_place(scope: Scope, audience: str) -> str:
 async def anything_waits(now: datetime) -> bool:
     """Whether there is a run that nobody works on. Looking for one that may be claimed takes many times as long, and
     almost always there is none."""
-    return await models.Run.filter(_unleased(now), status__in=WORKABLE).exists()
+    return await models.Run.filter(WORKED_ON, _unleased(now)).exists()
 
 
 async def claimable(lane: str, owner: str, now: datetime) -> list[models.Run]:
@@ -47,7 +49,7 @@ async def claimable(lane: str, owner: str, now: datetime) -> list[models.Run]:
     under_way = models.Run.filter(place=lane, sync_id__isnull=False).values("sync_id")
     in_line = Q(place__startswith=f"next {lane}") & Q(sync_id__not_in=Subquery(under_way))
     may_send = Q(sync__paused=False) | Q(scope__in=IN_SPITE_OF_PAUSE)
-    rows = models.Run.filter(Q(place=lane) | in_line, _unleased(now), may_send, status__in=WORKABLE)
+    rows = models.Run.filter(Q(place=lane) | in_line, _unleased(now), may_send, WORKED_ON)
     open_for = rows.filter(_free("sync__destination_id", owner, now), sync__destination__paused=False)
     found = await _first(open_for, "sync")
     return [run for run in found if await _speaks_alone(run.sync.destination_id, owner, now)]

@@ -11,15 +11,12 @@ from hub.core.records import Run, RunCause, RunCounts, RunStatus, WithheldReason
 from hub.core.scopes import Scope
 from hub.store import problems
 
+# A run that nobody works on any more.
+NOWHERE: Mapping[str, Any] = {"place": None, "lease_owner": None, "lease_expires_at": None}
+
 
 def ending(status: RunStatus, now: datetime) -> dict[str, Any]:
-    return {
-        "status": status.value,
-        "finished_at": now,
-        "place": None,
-        "lease_owner": None,
-        "lease_expires_at": None,
-    }
+    return {"status": status.value, "finished_at": now, **NOWHERE}
 
 
 def numbers(counts: RunCounts, withheld: Mapping[WithheldReason, int]) -> dict[str, Any]:

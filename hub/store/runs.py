@@ -6,7 +6,7 @@ another worker has claimed the run, so that one that slept too long writes nothi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,14 +20,22 @@ from hub.store import models, problems
 from hub.store.database import stored
 from hub.store.history import note
 from hub.store.leases import Claim, LeaseLost
-from hub.store.places import ENDED, ORDINARY, URGENT, anything_waits, claimable, claimable_erasing, next_place
-from hub.store.repository import Repository
-from hub.store.run_rows import ending, numbers, run_of
+from hub.store.places import (
+    ENDED,
+    ORDINARY,
+    URGENT,
+    WORKED_ON,
+    anything_waits,
+    claimable,
+    claimable_erasing,
+    next_place,
+)
+from hub.store.run_lists import RunLists
+from hub.store.run_rows import NOWHERE, ending, numbers, run_of
 
 __all__ = ["Claim", "LeaseLost", "Runs"]
 
 TRIES = 5
-UNCANCELLED = [status for status in ENDED if status != RunStatus.CANCELLED.value]
 # The moments that a change of status makes.
 MOVES = {
     RunStatus.WAITING_APPROVAL: MomentKind.WAITING_APPROVAL,
@@ -35,13 +43,8 @@ MOVES = {
 }
 
 
-class Runs(Repository[Run]):
-    """Pages of runs are newest first."""
-
-    model, noun = models.Run, "run"
-
-    async def _records(self, rows: Sequence[models.Run]) -> list[Run]:
-        return [run_of(row) for row in rows]
+class Runs(RunLists):
+    """Those that are under way, and their changes."""
 
     @stored
     async def queue(
@@ -153,7 +156,7 @@ class Runs(Repository[Run]):
     @stored
     async def let_go_of_all(self) -> None:
         """End every lease: for the one process that owns the data plane, where whoever held one before is dead."""
-        await models.Run.exclude(status__in=ENDED).update(lease_owner=None, lease_expires_at=None)
+        await models.Run.filter(lease_owner__isnull=False).update(lease_owner=None, lease_expires_at=None)
 
     @stored
     async def set_status(self, id: int, status: RunStatus, *, now: datetime, fence: int | None = None) -> Run:
@@ -223,6 +226,30 @@ class Runs(Repository[Run]):
         return await self._one(id)
 
     @stored
+    async def cancelled(
+        self,
+        id: int,
+        *,
+        now: datetime,
+        counts: RunCounts,
+        withheld: Mapping[WithheldReason, int],
+        fence: int,
+    ) -> Run:
+        """The run is cancelled, but keeps its place and its lease: the vendor's jobs that it has left open are asked
+        after until `finish`, which then brings the counts up to date and nothing else. Raises LeaseLost."""
+        told = {"status": RunStatus.CANCELLED.value, "finished_at": now, **numbers(counts, withheld)}
+        async with self._database.transaction():
+            await self._write(id, fence, **told)
+            await note(id, Moment(MomentKind.ENDED, now))
+        return await self._one(id)
+
+    @stored
+    async def let_go_of_cancelled(self, sync_id: int) -> None:
+        """Nobody asks after the jobs of the sync's cancelled runs any more."""
+        cancelled = models.Run.filter(sync_id=sync_id, status=RunStatus.CANCELLED.value)
+        await cancelled.update(**NOWHERE)
+
+    @stored
     async def finish(
         self,
         id: int,
@@ -237,45 +264,16 @@ class Runs(Repository[Run]):
         """End the run and give its place to the next; counts that are not given stay. Raises LeaseLost."""
         counted = {} if counts is None else numbers(counts, withheld or {})
         async with self._database.transaction():
-            await self._write(id, fence, failure=problems.to_json(failure), **counted, **ending(status, now))
-            await note(id, Moment(MomentKind.ENDED, now))
+            if await models.Run.filter(id=id, status=RunStatus.CANCELLED.value, place__isnull=False).exists():
+                await self._write(id, fence, **counted, **NOWHERE)
+            else:
+                await self._write(id, fence, failure=problems.to_json(failure), **counted, **ending(status, now))
+                await note(id, Moment(MomentKind.ENDED, now))
         return await self._one(id)
 
-    @stored
-    async def active_for(self, sync_id: int) -> list[Run]:
-        """The sync's runs that have not ended, oldest first: under way, waiting for approval, in line."""
-        return await self._records(await models.Run.filter(sync_id=sync_id).exclude(status__in=ENDED).order_by("id"))
-
-    @stored
-    async def page(self, first: int, after_id: int | None = None) -> list[Run]:
-        """At most `first` older than that id, newest first."""
-        return await self._records(await _older(models.Run.all(), after_id).limit(first))
-
-    @stored
-    async def of_sync(self, sync_id: int, first: int, after_id: int | None = None) -> list[Run]:
-        """At most `first` of the sync's runs older than that id, newest first."""
-        return await self._records(await _older(models.Run.filter(sync_id=sync_id), after_id).limit(first))
-
-    @stored
-    async def ended_of_sync(self, sync_id: int, scopes: Collection[Scope], first: int) -> list[Run]:
-        """At most `first` of the sync's runs of these scopes that came to an end uncancelled, newest first."""
-        ended = models.Run.filter(sync_id=sync_id, scope__in=[scope.value for scope in scopes], status__in=UNCANCELLED)
-        return await self._records(await ended.order_by("-id").limit(first))
-
-    @stored
-    async def newest_of_sync(self, sync_id: int, scopes: Collection[Scope]) -> Run | None:
-        """The sync's newest run of these scopes, ended or not."""
-        of = models.Run.filter(sync_id=sync_id, scope__in=[scope.value for scope in scopes])
-        found = await self._records(await of.order_by("-id").limit(1))
-        return found[0] if found else None
-
-    @stored
-    async def count_of_sync(self, sync_id: int) -> int:
-        return await models.Run.filter(sync_id=sync_id).count()
-
     async def _write(self, id: int, fence: int | None, **changes: Any) -> None:
-        """Change a run that has not ended, if the fence still is the one given."""
-        rows = models.Run.filter(id=id).exclude(status__in=ENDED)
+        """Change a run that has not ended, or is still asked after, if the fence still is the one given."""
+        rows = models.Run.filter(WORKED_ON | ~Q(status__in=ENDED), id=id)
         if not await (rows if fence is None else rows.filter(fence=fence)).update(**changes):
             raise LeaseLost(f"run {id} has ended or is another worker's")
 
@@ -287,7 +285,3 @@ async def _claim_of(id: int) -> Claim:
 
 def not_waiting(status: RunStatus) -> HubError:
     return refuse(ErrorCode.CONFLICT, f"The run is {status}: only one that waits can be approved.", "id")
-
-
-def _older(rows: Any, after_id: int | None) -> Any:
-    return (rows if after_id is None else rows.filter(id__lt=after_id)).order_by("-id")

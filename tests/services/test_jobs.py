@@ -10,8 +10,11 @@ import pytest
 
 from connectors.sandbox import PretendJob
 from hub.core.delivery.jobs import JOB_OVERDUE, JOB_UNCLEAR
-from hub.core.records import RunStatus
-from hub.services import erasures, runs
+from hub.core.records import Run, RunStatus
+from hub.services import erasures, runs, syncs
+from hub.services.worker import Worker
+from hub.store import models
+from hub.warehouse.resume import is_settled
 from hub.warehouse.settle import repeats
 from hub.warehouse.views import profile_by_external_id
 from tests.services.shop import Shop, shop, until, working
@@ -125,17 +128,127 @@ async def test_a_deadline_is_not_put_off_by_a_restart(open_shop: Shop) -> None:
     assert ended.counts.pending == 2 and words(open_shop, "unknown") == {JOB_OVERDUE}
 
 
-async def test_a_cancel_ends_the_run_and_leaves_its_jobs_people_possible_until_the_deadline(open_shop: Shop) -> None:
+async def cancelled_with_an_open_job(opened: Shop, people: int = 2) -> Run:
+    run = await runs.start(opened.hub, opened.sync.key)
+    await until(lambda: submitted(opened, people))
+    await runs.cancel(opened.hub, run.id)
+    return await opened.outcome_of(run)
+
+
+async def settled(opened: Shop, run: Run) -> bool:
+    return is_settled(opened.hub.engine, run.id)
+
+
+async def test_a_cancel_ends_the_run_at_once_and_its_jobs_are_asked_after_until_they_end(open_shop: Shop) -> None:
+    await open_shop.set_up(3, batch=3, reject=["p001"], jobs={"running": ENDLESS, "deadline_s": 7200})
+    async with working(open_shop.hub):
+        run = await cancelled_with_an_open_job(open_shop, 3)
+        assert run.status is RunStatus.CANCELLED and run.counts.pending == 3
+        assert open_doubts(open_shop) == ["possible"] * 3
+        requests = len(open_shop.account.calls)
+        # To cancel it once more changes nothing.
+        await runs.cancel(open_shop.hub, run.id)
+        [job] = open_jobs(open_shop)
+        asked = job.asked
+        await until(lambda: job.asked > asked + 2)
+        finish_jobs(open_shop)
+        await until(lambda: settled(open_shop, run))
+        await until(lambda: place_of(open_shop, run, None))
+    ended = await open_shop.hub.store.runs.find(run.id)
+    assert ended and (ended.status, ended.finished_at, ended.failure) == (RunStatus.CANCELLED, run.finished_at, None)
+    assert (ended.counts.added, ended.counts.rejected, ended.counts.pending) == (2, 1, 0) and ended.counts.balanced
+    assert states(open_shop) == {"p000": "present", "p001": "rejected", "p002": "present"}
+    assert set(submissions(open_shop).values()) == {1}
+    assert [call["applied"] for call in list(open_shop.account.calls)[requests:]] == [True]
+
+
+async def place_of(opened: Shop, run: Run, place: str | None) -> bool:
+    with opened.hub.store._database.entered():
+        return bool(await models.Run.filter(id=run.id, place=place).exists())
+
+
+async def test_the_open_jobs_of_a_cancelled_run_are_asked_after_by_the_next_worker_too(open_shop: Shop) -> None:
     await open_shop.set_up(2, jobs={"running": ENDLESS, "deadline_s": 7200})
     async with working(open_shop.hub):
+        run = await cancelled_with_an_open_job(open_shop)
+    assert await place_of(open_shop, run, "ordinary") and not await settled(open_shop, run)
+    finish_jobs(open_shop)
+    async with working(open_shop.hub):
+        await until(lambda: place_of(open_shop, run, None))
+    ended = await open_shop.hub.store.runs.find(run.id)
+    assert ended and (ended.status, ended.counts.added) == (RunStatus.CANCELLED, 2)
+    assert set(states(open_shop).values()) == {"present"} and set(submissions(open_shop).values()) == {1}
+
+
+async def test_a_run_that_is_cancelled_while_nobody_works_on_it_asks_after_its_jobs_and_sends_nobody(
+    open_shop: Shop,
+) -> None:
+    await open_shop.set_up(4, batch=2, jobs={"running": ENDLESS, "deadline_s": 7200})
+    async with working(open_shop.hub):
         run = await runs.start(open_shop.hub, open_shop.sync.key)
-        await until(lambda: submitted(open_shop, 2))
-        await runs.cancel(open_shop.hub, run.id)
+        await until(lambda: submitted(open_shop, 4))
+    await runs.cancel(open_shop.hub, run.id)
+    async with working(open_shop.hub):
         ended = await open_shop.outcome_of(run)
-    assert ended.status is RunStatus.CANCELLED and ended.counts.pending == 2
-    deadline = (open_shop.clock.now().replace(tzinfo=None),)
-    kept = open_shop.hub.engine.rows("SELECT state, late_until FROM delivered")
-    assert {state for state, _ in kept} == {"possible"} and all((at - deadline[0]).seconds == 7200 for _, at in kept)
+        assert (ended.status, ended.counts.pending) == (RunStatus.CANCELLED, 4)
+        finish_jobs(open_shop)
+        await until(lambda: place_of(open_shop, run, None))
+    assert set(states(open_shop).values()) == {"present"} and set(submissions(open_shop).values()) == {1}
+
+
+async def test_the_next_run_waits_for_the_open_jobs_of_a_cancelled_one_and_sends_nobody_twice(open_shop: Shop) -> None:
+    await open_shop.set_up(2, jobs={"running": ENDLESS, "deadline_s": 7200})
+    async with working(open_shop.hub):
+        await cancelled_with_an_open_job(open_shop)
+        following = await runs.start(open_shop.hub, open_shop.sync.key)
+        [job] = open_jobs(open_shop)
+        asked = job.asked
+        await until(lambda: job.asked > asked + 3)
+        waiting = await open_shop.hub.store.runs.find(following.id)
+        assert waiting and waiting.status is RunStatus.QUEUED
+        finish_jobs(open_shop)
+        ended = await open_shop.outcome_of(following)
+    assert (ended.status, ended.counts.unchanged) == (RunStatus.SUCCEEDED, 2)
+    assert set(submissions(open_shop).values()) == {1}
+
+
+async def test_of_a_cancelled_runs_job_without_an_end_its_people_are_possible_after_the_deadline(
+    open_shop: Shop,
+) -> None:
+    await open_shop.set_up(2, jobs={"ends": "never", "deadline_s": 600})
+    async with working(open_shop.hub):
+        run = await cancelled_with_an_open_job(open_shop)
+        open_shop.clock.pass_by(seconds=601)
+        await until(lambda: place_of(open_shop, run, None))
+    assert words(open_shop, "unknown") == {JOB_OVERDUE} and set(states(open_shop).values()) == {"possible"}
+
+
+async def test_the_jobs_of_a_sync_that_is_deleted_are_asked_after_no_more(open_shop: Shop) -> None:
+    await open_shop.set_up(2, jobs={"running": ENDLESS, "deadline_s": 7200})
+    async with working(open_shop.hub) as worker:
+        run = await cancelled_with_an_open_job(open_shop)
+        await syncs.delete(open_shop.hub, open_shop.sync.key, leave=True)
+        await until(lambda: nobody_at_work(worker))
+    found = await open_shop.hub.store.runs.find(run.id)
+    assert found and (found.status, found.counts) == (RunStatus.CANCELLED, run.counts)
+
+
+async def nobody_at_work(worker: Worker) -> bool:
+    return not worker._courses
+
+
+async def test_whoever_withdraws_is_removed_at_once_beside_the_open_job_of_a_cancelled_run(open_shop: Shop) -> None:
+    await open_shop.set_up(3, jobs={"running": ENDLESS, "deadline_s": 600})
+    async with working(open_shop.hub):
+        run = await cancelled_with_an_open_job(open_shop, 3)
+        await open_shop.withdraw("p001")
+        await until(lambda: removals(open_shop) == 1)
+        assert await place_of(open_shop, run, "ordinary")
+        await until(lambda: idle(open_shop))
+        open_shop.clock.pass_by(seconds=601)
+        await until(lambda: removals(open_shop) >= 2)
+        await until(lambda: idle(open_shop))
+    assert open_shop.there == {"p000", "p002"}
 
 
 async def test_whoever_withdraws_while_their_job_is_open_is_removed_at_once_and_again_when_it_has_ended(

@@ -313,7 +313,7 @@ async def test_a_fault_inside_the_hub_rests_the_run_and_fails_it_in_the_end(
     def broken(*_: object) -> None:
         raise RuntimeError("a disk is full")
 
-    monkeypatch.setattr("hub.services.course.make_plan", broken)
+    monkeypatch.setattr("hub.services.drafting.make_plan", broken)
     monkeypatch.setattr("hub.services.worker.REST_S", 0.01)
     async with working(open_shop.hub):
         run = await open_shop.send()

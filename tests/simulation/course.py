@@ -12,6 +12,7 @@ from hub.core.delivery.machine import Delivery
 from hub.core.delivery.messages import (
     Answer,
     Answered,
+    CancelRequested,
     ChunkRead,
     Command,
     Commit,
@@ -66,6 +67,7 @@ class Run:
     folded: int = 0
     finish: Finish | None = None
     ended: bool = False
+    cancelled: bool = False
 
     def news(self) -> list[Line]:
         """The lines that have not been folded yet; from now on they have been."""
@@ -133,6 +135,11 @@ class Course:
 
     def start(self) -> None:
         self._obey(self._machine.start())
+
+    def cancel(self) -> None:
+        """By the next process too: it asks after what has been left open, and sends nobody."""
+        self._run.cancelled = True
+        self.tell(CancelRequested())
 
     def tell(self, event: Event) -> None:
         if self._over:

@@ -13,7 +13,7 @@ from functools import partial
 from random import Random
 
 from hub.core.delivery.jobs import Followed
-from hub.core.delivery.messages import Answer, CancelRequested, DrainRequested, Ended, Finish, Limits, OpenJob
+from hub.core.delivery.messages import Answer, DrainRequested, Ended, Finish, Limits, OpenJob
 from hub.core.delivery.rows import Row
 from hub.core.planning import Fate, Op, PlanRequest, Scope
 from hub.core.records import Lens, SyncMode
@@ -180,6 +180,8 @@ class Hub:
         self.courses[run.scope is Scope.WITHDRAWN] = course
         self.all_courses.append(course)
         course.start()
+        if run.cancelled:
+            course.cancel()
 
     def ask_vendor(self, run: Run, said: tuple[Said, ...]) -> tuple[Request, float, Answer]:
         reaction = self.vendor.receive(said)
@@ -287,7 +289,7 @@ class Hub:
 
     def cancel(self) -> None:
         if course := self.courses.get(False):
-            course.tell(CancelRequested())
+            course.cancel()
 
     def _come_up(self) -> None:
         self.up = True

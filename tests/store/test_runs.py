@@ -261,6 +261,34 @@ async def test_a_worker_whose_clock_is_wrong_takes_over_nothing_and_loses_nothin
     assert await store.runs.claim("w1", NOON, LEASE) is None
 
 
+async def test_a_cancelled_run_keeps_its_place_and_can_be_taken_over_until_it_is_finished(
+    store: Store, sync: Sync
+) -> None:
+    queued = await store.runs.queue(sync.id, MANUAL, now=NOON)
+    first = await claim(store)
+    await store.runs.set_status(queued.id, RunStatus.RUNNING, now=after(1), fence=first.fence)
+    told = {"counts": RunCounts(members=3, pending=3), "withheld": {}}
+    cancelled = await store.runs.cancelled(queued.id, now=after(2), fence=first.fence, **told)
+    assert (cancelled.status, cancelled.finished_at, cancelled.counts.pending) == ("CANCELLED", after(2), 3)
+    assert await store.runs.active_for(sync.id) == []
+    following = await store.runs.queue(sync.id, MANUAL, now=after(3))
+    assert await store.runs.claim("w1", after(4), LEASE) is None
+    await let_leases_lapse(store)
+    heir = await claim(store, owner="w2")
+    assert (heir.run.id, heir.run.status) == (queued.id, RunStatus.CANCELLED)
+    with pytest.raises(LeaseLost):
+        await store.runs.heartbeat(first, LEASE)
+    added, failure = RunCounts(members=3, added=3), Problem(ErrorCode.DESTINATION_AUTH, "No.")
+    ended = await store.runs.finish(
+        queued.id, RunStatus.FAILED, now=after(9), counts=added, failure=failure, fence=heir.fence
+    )
+    assert (ended.status, ended.finished_at, ended.failure) == (RunStatus.CANCELLED, after(2), None)
+    assert ended.counts == added
+    with pytest.raises(LeaseLost):
+        await store.runs.release(heir)
+    assert (await claim(store, 10, "w2")).run.id == following.id
+
+
 async def test_what_nobody_works_on_is_cancelled_at_once(store: Store, sync: Sync) -> None:
     in_line = await store.runs.queue(sync.id, MANUAL, now=NOON)
     cancelled = await store.runs.request_cancel(in_line.id, now=after(1))

@@ -5,7 +5,8 @@ It holds these promises, whatever order answers come in:
 - at most `concurrency` requests at once, and at most `uncommitted` batches in flight or answered but not committed;
 - no more retries than the limits' floor and share, but for those that the vendor has put off itself;
 - every row gets exactly one final verdict, or none when the run ends early (then nothing can have reached the vendor);
-- whoever is in a job of the vendor's is asked after until its deadline, by the next process too, and never sent again;
+- whoever is in a job of the vendor's is asked after until its deadline, by the next process too, also of a run that was
+  cancelled, and never sent again;
 - a failed row is never accepted, an unanswered one never forgotten.
 """
 
@@ -14,34 +15,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from hub.core.delivery import messages
 from hub.core.delivery.ahead import Ahead
 from hub.core.delivery.batches import OpenBatch, OpenBatches, Phase
 from hub.core.delivery.jobs import Followed, Inquiry, as_told, asked_to_wait
-from hub.core.delivery.messages import (
-    Answered,
-    CancelRequested,
-    ChunkRead,
-    Command,
-    Committed,
-    Crashed,
-    Delay,
-    DrainRequested,
-    Ended,
-    Event,
-    Finish,
-    Gate,
-    Gated,
-    Limits,
-    OpenJob,
-    Pause,
-    Poll,
-    Polled,
-    Send,
-    Verdict,
-    Wait,
-    Woken,
-    ended_by,
-)
+from hub.core.delivery.messages import Command, Delay, Ended, Event, Finish, Limits, OpenJob, Pause, Verdict, ended_by
 from hub.core.delivery.patience import Patience
 from hub.core.delivery.rows import Rows
 from hub.core.delivery.unlogged import Unlogged
@@ -88,20 +66,22 @@ class Delivery:
     def handle(self, event: Event) -> list[Command]:
         """What to do now that this has happened; an event that nobody waits for changes nothing."""
         match event:
-            case ChunkRead():
+            case messages.ChunkRead():
                 self._ahead.add(event)
-            case Gated():
+            case messages.Gated():
                 self._gated(event)
-            case Answered():
+            case messages.Answered():
                 self._answered(event)
-            case Polled():
+            case messages.Polled():
                 self._polled(event)
-            case Woken():
+            case messages.Woken():
                 self._woken(event)
-            case Committed():
+            case messages.Committed():
                 self._log.committed()
-            case CancelRequested() | DrainRequested():
+            case messages.CancelRequested():
                 self._stop(event.ended, event.reason)
+            case messages.DrainRequested():
+                self._leave(event.ended, event.reason)
         return self._next_commands()
 
     @property
@@ -109,13 +89,22 @@ class Delivery:
         """Whether nothing more will be sent: who waits for leave to send need wait no longer."""
         return self._end is not None
 
+    @property
+    def only_asks(self) -> bool:
+        """Whether the run was cancelled, and all that is left of it are jobs to ask after."""
+        return self._cancelled and not self._finished and not self._log and all(one.inquiry for one in self._batches)
+
+    @property
+    def _cancelled(self) -> bool:
+        return self._end is not None and self._end.ended is Ended.CANCELLED
+
     def idle(self, batch: int) -> bool:
         """Whether others may speak about its people: nothing is under way for it, nor still to be written."""
         return not (self._batches.moving(batch) or self._log.holds(batch))
 
     # What happened.
 
-    def _gated(self, event: Gated) -> None:
+    def _gated(self, event: messages.Gated) -> None:
         batch = self._batches.expecting(event.batch, event.attempt, Phase.GATING)
         if batch is None:
             return
@@ -130,11 +119,11 @@ class Delivery:
         if batch.rows:
             self._patience.asked()
             batch.phase = Phase.SENDING
-            self._commands.append(Send(batch.number, event.attempt, batch.rows))
+            self._commands.append(messages.Send(batch.number, event.attempt, batch.rows))
         else:
             self._batches.close(batch)
 
-    def _answered(self, event: Answered) -> None:
+    def _answered(self, event: messages.Answered) -> None:
         batch = self._batches.expecting(event.batch, event.attempt, Phase.SENDING)
         if batch is None:
             return
@@ -148,7 +137,7 @@ class Delivery:
                 self._stop(ended_by(error), error.reason)
             case RefusedError():
                 self._refused(batch, event.answer)
-            case Crashed():
+            case messages.Crashed():
                 rows = doubted(batch.rows, batch.attempt.number)
                 self._close(batch, batch.attempt.left_open(rows, "The connector failed."))
                 self._stop(Ended.CRASHED, event.answer.error_type)
@@ -189,13 +178,13 @@ class Delivery:
         if self._patience.give_up():
             self._stop(Ended.UNREACHABLE, reason)
 
-    def _polled(self, event: Polled) -> None:
+    def _polled(self, event: messages.Polled) -> None:
         batch = self._batches.expecting(event.batch, event.attempt, Phase.POLLING)
         if batch is None or batch.inquiry is None or batch.inquiry.polls != event.poll:
             return
         match batch.inquiry.hear(event.answer, late=event.late):
             case Finish() as end:
-                self._stop(end.ended, end.reason)
+                self._leave(end.ended, end.reason)
             case Result() as word:
                 self._close(batch, batch.attempt.read(batch.rows, word))
             case str() as reason:
@@ -203,7 +192,7 @@ class Delivery:
             case None:
                 self._ask_after(batch, asked_to_wait(event.answer))
 
-    def _woken(self, event: Woken) -> None:
+    def _woken(self, event: messages.Woken) -> None:
         batch = self._batches.expecting(event.batch, event.attempt, Phase.WAITING)
         if batch:
             batch.phase, batch.throttled = Phase.READY, False
@@ -221,12 +210,12 @@ class Delivery:
         self._patience.again(retry_after)
         batch.attempt = Attempt(batch.attempt.number + 1)
         batch.phase, batch.throttled = Phase.WAITING, retry_after is not None
-        self._commands.append(Wait(batch.number, batch.attempt.number, seconds))
+        self._commands.append(messages.Wait(batch.number, batch.attempt.number, seconds))
         return True
 
     def _follow(self, rows: Rows, attempt: Attempt, job: OpenJob) -> None:
         batch = self._batches.follow(rows, attempt, Inquiry(job))
-        if self._end:
+        if self._end and not self._cancelled:
             self._abandon(batch)
         else:
             self._ask_after(batch, None)
@@ -236,7 +225,7 @@ class Delivery:
         batch.inquiry.polls += 1
         seconds = self._pause(batch.inquiry.polls, retry_after)
         about = (batch.number, batch.attempt.number, batch.inquiry.polls)
-        self._commands.append(Poll(*about, seconds, batch.inquiry.job, batch.rows))
+        self._commands.append(messages.Poll(*about, seconds, batch.inquiry.job, batch.rows))
 
     def _abandon(self, batch: OpenBatch, reason: str = "The run ended first.") -> None:
         drained = self._end is not None and self._end.ended is Ended.DRAINED
@@ -252,11 +241,17 @@ class Delivery:
         else:
             self._log.add(verdicts, answers=bool(verdicts), batch=batch.number)
 
+    def _leave(self, ended: Ended, reason: str) -> None:
+        """Stop, and ask after nothing any more, whether the run was cancelled or not."""
+        if self._cancelled:
+            self._end = None
+        self._stop(ended, reason)
+
     def _stop(self, ended: Ended, reason: str) -> None:
         if self._end is None:
             self._end = Finish(ended, reason)
             for batch in self._batches:
-                if batch.resting:
+                if batch.resting and not (batch.inquiry and self._cancelled):
                     self._abandon(batch)
 
     # What to do next.
@@ -281,7 +276,9 @@ class Delivery:
         for batch in self._batches.ready():
             if self._batches.slot_free() and (batch.in_doubt or self._may_doubt_more()):
                 batch.phase, number = Phase.GATING, batch.attempt.number
-                self._commands.append(Gate(batch.number, number, batch.rows, fresh=number > self._attempts_before + 1))
+                self._commands.append(
+                    messages.Gate(batch.number, number, batch.rows, fresh=number > self._attempts_before + 1)
+                )
 
     def _may_doubt_more(self) -> bool:
         return self._batches.in_doubt() + self._log.answers < self._limits.uncommitted

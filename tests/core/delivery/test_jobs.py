@@ -157,16 +157,47 @@ def test_a_drain_leaves_the_job_to_the_next_process_which_asks_and_does_not_send
 
 @pytest.mark.parametrize(
     ("event", "ended"),
-    [(CancelRequested(), Ended.CANCELLED), (AuthError("no"), Ended.AUTH), (Crashed("KeyError"), Ended.CRASHED)],
+    [(AuthError("no"), Ended.AUTH), (Crashed("KeyError"), Ended.CRASHED)],
 )
-def test_a_run_that_ends_before_its_job_leaves_the_people_unknown(event: object, ended: Ended) -> None:
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_run_that_ends_before_its_job_leaves_the_people_unknown(event: Answer, ended: Ended, cancelled: bool) -> None:
     told = machine()
     commands = submit(told)
     told.handle(Committed())
-    commands = told.handle(event) if isinstance(event, CancelRequested) else say(told, commands, event)  # type: ignore[arg-type]
+    if cancelled:
+        assert not told.handle(CancelRequested())
+    commands = say(told, commands, event)
     [verdict] = one(Commit, commands).verdicts
     assert (verdict.fate, verdict.job) == (Fate.UNKNOWN, JOB)
     assert one(Finish, told.handle(Committed())).ended is ended
+
+
+def test_a_cancelled_run_asks_after_its_jobs_to_their_end() -> None:
+    told = machine()
+    commands = submit(told)
+    assert not told.handle(CancelRequested()) and not told.only_asks
+    assert not told.handle(Committed()) and told.only_asks
+    commands = say(told, say(told, commands, Result()), Result())
+    assert fates(commands) == {"a": Fate.ACCEPTED, "b": Fate.ACCEPTED}
+    assert told.handle(Committed()) == [Finish(Ended.CANCELLED, "The run was cancelled.")]
+
+
+def test_a_job_that_a_cancelled_run_hears_of_last_is_asked_after_too() -> None:
+    told = machine()
+    told.start()
+    told.handle(ChunkRead(ROWS, 2, end=True))
+    told.handle(Gated(1, 1, 5))
+    told.handle(CancelRequested())
+    commands = told.handle(Answered(1, 1, RUNNING, JOB.until))
+    assert one(Poll, commands) and fates(commands) == {"a": Fate.SUBMITTED, "b": Fate.SUBMITTED}
+
+
+def test_a_cancelled_run_that_is_drained_leaves_its_jobs_to_the_next_process() -> None:
+    told = machine()
+    submit(told)
+    told.handle(Committed())
+    told.handle(CancelRequested())
+    assert told.handle(DrainRequested()) == [Finish(Ended.DRAINED, "The process is stopping.")]
 
 
 def test_a_job_of_a_drained_run_is_written_down_when_its_answer_comes_late() -> None:
