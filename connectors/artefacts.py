@@ -25,7 +25,7 @@ class ArtefactConfig(ConnectorConfig):
         "external_id", description="What names a person in the file; external_id makes the column `id`."
     )
     formula_guard: bool = Field(
-        True, description="Put ' before CSV text that a spreadsheet would run as a formula (= + - @)."
+        True, description="Put ' before CSV text that a spreadsheet may run as a formula: = + - @, a tab, a line end."
     )
 
     @property
@@ -89,8 +89,13 @@ def _cell(value: Any, guard: bool) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | tuple) else str(value)
-    runs = guard and text.lstrip().startswith(("=", "+", "-", "@", "\t", "\r")) and not _HARMLESS_NUMBER.fullmatch(text)
-    return f"'{text}" if runs else text
+    return f"'{text}" if guard and _runs(text) else text
+
+
+def _runs(text: str) -> bool:
+    """Whether a spreadsheet may take the text for a formula."""
+    begins = text.startswith(("\t", "\r", "\n")) or text.lstrip().startswith(("=", "+", "-", "@"))
+    return begins and not _HARMLESS_NUMBER.fullmatch(text)
 
 
 def _as_ndjson(rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:

@@ -128,7 +128,8 @@ async def test_a_killed_run_goes_on_without_doubles_and_nobody_sees_half_of_it(t
 
 
 @pytest.mark.parametrize(
-    "text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", " =1", '=HYPERLINK("x")']
+    "text",
+    ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", " =1", "\tx", "\rx", "\nx", '=HYPERLINK("x")'],
 )
 async def test_text_that_a_spreadsheet_would_run_is_quoted(tmp_path: Path, text: str) -> None:
     _, content = await written(file(tmp_path), [Person(text, text, {text: text})])
