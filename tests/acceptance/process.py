@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,12 +172,12 @@ def until(found: Any, patience_s: float = PATIENCE_S) -> Any:
 
 
 @contextmanager
-def serving(data: Path, **more: str) -> Iterator[Hub]:
-    """A hub on a free port of loopback, stopped by its own process id."""
+def serving(data: Path, *, watched_by: Sequence[str] = (), **more: str) -> Iterator[Hub]:
+    """A hub on a free port of loopback, stopped by its own process id; `watched_by` comes before its command."""
     log = data.parent / f"{data.name}.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [COMMAND, "serve", "--port", "0"],
+            [*watched_by, COMMAND, "serve", "--port", "0"],
             env=environment(data, **{"HUB_ADMIN_TOKEN": TOKEN, **more}),
             stdout=output,
             stderr=output,
