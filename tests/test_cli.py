@@ -315,6 +315,27 @@ def test_a_websocket_that_asks_before_it_is_known_is_closed(running: Running) ->
     assert closed.value.rcvd is not None and closed.value.rcvd.code == 4401
 
 
+@pytest.mark.parametrize("said", ["[]", "1", "null", "nonsense"])
+def test_a_websocket_that_says_what_is_no_message_is_closed_by_the_protocols_own_code(
+    running: Running, said: str
+) -> None:
+    with running.watch(Authorization=f"Bearer {running.token}") as socket:
+        socket.send(said)
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(10)
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == 4400
+
+
+def test_a_websocket_that_asks_nothing_is_told_so(running: Running) -> None:
+    with running.watch(Authorization=f"Bearer {running.token}") as socket:
+        socket.send('{"type": "connection_init"}')
+        assert json.loads(socket.recv(10))["type"] == "connection_ack"
+        socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": " "}}))
+        message = json.loads(socket.recv(10))
+    assert message["type"] == "error" and message["payload"][0]["extensions"]["code"] == "INVALID"
+    assert "Traceback" not in running.log.read_text()
+
+
 @pytest.mark.skipif(os.environ.get("HUB_TEST_DATABASE") == "postgres", reason="is about the DuckDB file")
 def test_a_second_hub_on_the_same_folder_is_told_what_to_do(running: Running) -> None:
     second = running.home.hub("serve", "--port", "0")

@@ -73,6 +73,8 @@ class HubSchema(strawberry.Schema):
 def _refusal(query: str, variables: dict[str, Any] | None, chosen: str | None) -> GraphQLError | None:
     if refusal := refusal_of_text(query, variables):
         return refusal
+    if not query.strip():
+        return GraphQLError("There is nothing to ask: write a query, a mutation or a subscription.")
     several = chosen is None and len(_operations(query)) > 1
     return GraphQLError("The document has several operations: name one with `operationName`.") if several else None
 

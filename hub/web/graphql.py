@@ -105,7 +105,11 @@ class Watching(GraphQL[Context, None]):
         return UNSET
 
     def decode_json(self, data: str | bytes) -> object:
-        return orjson.loads(data)
+        """A message; what is JSON and no object is refused like what is no JSON."""
+        found = orjson.loads(data)
+        if not isinstance(found, dict):
+            raise orjson.JSONDecodeError("is no object", "", 0)
+        return found
 
     def encode_json(self, data: object) -> str:
         return orjson.dumps(data).decode()
