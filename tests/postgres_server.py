@@ -59,15 +59,22 @@ def find_binaries() -> Path | None:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A server of our own, which may be stopped and started; how hard it stops is for `pg_ctl` to know."""
+    """A server of our own, which may be stopped and started; how hard it stops is for `pg_ctl` to know. `settings` are
+    options of its command."""
 
     binaries: Path
     folder: Path
     port: int
+    settings: str = ""
 
     @property
     def url(self) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def log(self) -> str:
+        """What it has written down of itself."""
+        return (self.folder / "log").read_text()
 
     def make(self) -> None:
         as_server_user(
@@ -75,7 +82,7 @@ class Cluster:
         )
 
     def start(self) -> None:
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self.folder} -c fsync=off"
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self.folder} -c fsync=off {self.settings}"
         self._control("-l", self.folder / "log", "-o", options, "start")
 
     def stop(self, mode: str) -> None:
@@ -86,10 +93,10 @@ class Cluster:
 
 
 @contextmanager
-def throwaway_cluster(binaries: Path, place: Path | None = None) -> Iterator[Cluster]:
+def throwaway_cluster(binaries: Path, place: Path | None = None, settings: str = "") -> Iterator[Cluster]:
     """A cluster in a temporary folder, there or where such are, on a free loopback port, stopped and removed
     afterwards."""
-    cluster = Cluster(binaries, Path(tempfile.mkdtemp(prefix="hub-postgres-", dir=place)), free_port())
+    cluster = Cluster(binaries, Path(tempfile.mkdtemp(prefix="hub-postgres-", dir=place)), free_port(), settings)
     try:
         cluster.make()
         cluster.start()

@@ -7,10 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
+import pyarrow as pa
 import pytest
 import yaml
 
 from hub.settings import Settings
+from hub.warehouse.postgres import A_FEW, open_postgres
+from tests.postgres_server import find_binaries, throwaway_cluster
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 BIN = Path(sys.executable).parent
@@ -39,6 +43,26 @@ def test_the_example_environment_holds_no_working_secret_and_only_known_settings
     settings = {f"HUB_{name.upper()}" for name in Settings.model_fields}
     assert values.keys() - {"POSTGRES_PASSWORD"} <= settings
     assert all(not value for name, value in values.items() if any(w in name for w in ("PASSWORD", "KEY", "TOKEN")))
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("as_it_comes", [False, True])
+def test_the_database_of_the_compose_file_keeps_people_out_of_its_own_log(as_it_comes: bool) -> None:
+    """As it comes it does not, which shows that there is something to keep out."""
+    if not (binaries := find_binaries()):
+        pytest.skip("no PostgreSQL binaries are found")
+    first, *settings = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["postgres"]["command"]
+    assert first == "postgres"
+    with throwaway_cluster(binaries, settings="" if as_it_comes else " ".join(settings)) as cluster:
+        plane = open_postgres(cluster.url)
+        for people in (A_FEW, 2 * A_FEW):
+            twice = pa.table({"address": ["ann@example.com"] * people})
+            with pytest.raises(psycopg.errors.UniqueViolation), plane.write() as tx:
+                tx.execute("CREATE TEMP TABLE known (address VARCHAR UNIQUE)")
+                tx.append("known", twice)
+        plane.close()
+        assert "duplicate key value" in cluster.log
+        assert ("ann@example.com" in cluster.log) is as_it_comes
 
 
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
