@@ -48,22 +48,25 @@ def apart(sync: Sync) -> Iterator[None]:
 
 @dataclass(slots=True)
 class Rests:
-    """Syncs whose last run did not end well rest, longer each time: by sync, and whether it was about withdrawals."""
+    """Syncs whose last run did not end well rest, longer each time: by sync, and whether it was about withdrawals. A
+    clock that is set back ends the rest, which would last for as long as it went."""
 
-    _bad: dict[Kind, tuple[int, datetime]] = field(default_factory=dict)
+    _bad: dict[Kind, tuple[int, datetime, timedelta]] = field(default_factory=dict)
 
     def note(self, run: Run, now: datetime) -> None:
         kind = (run.sync_id or 0, run.scope is Scope.WITHDRAWN)
         if run.status in {RunStatus.SUCCEEDED, RunStatus.CANCELLED}:
             self._bad.pop(kind, None)
             return
-        times = self._bad.get(kind, (0, now))[0] + 1
+        times = self._bad[kind][0] + 1 if kind in self._bad else 1
         rest = min(FIRST_REST_S * 2 ** min(times - 1, 10), LONGEST_REST_S)
-        self._bad[kind] = (times, now + timedelta(seconds=rest))
+        self._bad[kind] = (times, now, timedelta(seconds=rest))
 
     def resting(self, sync: Sync, now: datetime, *, withdrawals: bool = False) -> bool:
-        found = self._bad.get((sync.id, withdrawals))
-        return found is not None and now < found[1]
+        if (sync.id, withdrawals) not in self._bad:
+            return False
+        _, since, rest = self._bad[(sync.id, withdrawals)]
+        return timedelta(0) <= now - since < rest
 
 
 class Reactions:
