@@ -16,7 +16,9 @@ FIGURES = " *[+-]?(0|[1-9][0-9]{0,14})?([.][0-9]*)?([eE][+-]?[0-9]+)? *"
 BEYOND = " *[+-]?(0|[1-9][0-9]{0,14})([.][0-9]*)?[eE][+-]?[0-9]{3,} *"
 NAMED = "('nan', 'inf', '-inf', '+inf', 'infinity', '-infinity')"
 YEAR_MONTH_DAY = "[12][0-9]{3}-[0-9]{2}-[0-9]{2}"
-TIME = "[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)? ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)?"
+# No more than all engines read: one of them takes a 61st second, another an offset of a whole day.
+ZONE = "Z| UTC|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?"
+TIME = f"[0-9]{{2}}:[0-9]{{2}}(:[0-5][0-9]([.][0-9]+)?)?({ZONE})?"
 MOMENT = f"{YEAR_MONTH_DAY}([T ]{TIME})?"
 
 # Through TIMESTAMPTZ, because a cast to TIMESTAMP would drop the offset; the session's zone is UTC.
@@ -31,7 +33,8 @@ DUCKDB = {
     "hub_like_a_date(x)": f"regexp_matches(x, '^{YEAR_MONTH_DAY}([T ]|$)')",
     "hub_texts(x)": "CASE WHEN json_valid(x) THEN json_extract_string(x, '$[*]') END",
     "hub_is_texts(x)": "CASE WHEN left(x, 1) = '[' AND json_valid(x) "
-    "THEN len(list_filter(json_type(x, '$[*]'), lambda kind: kind <> 'VARCHAR')) = 0 ELSE FALSE END",
+    "THEN len(list_filter(json_type(x, '$[*]'), lambda kind: kind <> 'VARCHAR')) = 0 "
+    "AND NOT contains(array_to_string(json_extract_string(x, '$[*]'), ''), chr(0)) ELSE FALSE END",
     "hub_hash(x)": "hash(x)",
 }
 
@@ -44,7 +47,8 @@ POSTGRES = {
     "THEN hub_number(x) IS NOT NULL ELSE FALSE END",
     "hub_no_number(x text) RETURNS boolean LANGUAGE sql": f"SELECT lower(trim(x)) IN {NAMED} OR x ~ '^({BEYOND})$'",
     "hub_instant(x text) RETURNS timestamp LANGUAGE plpgsql": TRY.format(
-        asked="RETURN CAST(x AS timestamptz) AT TIME ZONE 'UTC';"
+        # What is finer than a microsecond is cut off, as the other engine does, and not rounded.
+        asked="RETURN CAST(regexp_replace(x, '([.][0-9]{6})[0-9]+', '\\1') AS timestamptz) AT TIME ZONE 'UTC';"
     ),
     "hub_is_instant(x text) RETURNS boolean LANGUAGE sql": f"SELECT CASE WHEN x ~ '^({MOMENT})$' "
     "THEN hub_instant(x) IS NOT NULL ELSE FALSE END",

@@ -3,6 +3,7 @@ whole file."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -65,6 +66,34 @@ def test_a_number_that_is_cast_is_the_number_that_the_engine_reads(engine, texts
 @example(["2025-01-31T24:00:00"])
 def test_an_instant_that_is_cast_is_the_instant_that_the_engine_reads(engine, texts):
     holds_alike(engine, TraitType.DATETIME, texts)
+
+
+DAY = datetime(2025, 1, 31)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2025-01-31T00:00:60Z", None),
+        ("2025-01-31T00:00:00 Z", None),
+        ("2025-01-31T00:00:00 +05", None),
+        ("2025-01-31T00:00:00UTC", None),
+        ("2025-01-31T00:00:00+24:00", None),
+        ("2025-01-31T00:00:00+00:60", None),
+        ("2025-01-31T00:00 UTC", DAY),
+        ("2025-01-30T24:00:00Z", DAY),
+        ("2025-01-31T00:00:00.0000009Z", DAY),
+        ("2025-01-31 00:00:00.123456789", DAY + timedelta(microseconds=123456)),
+    ],
+)
+def test_an_instant_is_the_same_on_every_engine(engine, text, value):
+    assert as_the_engine_reads(engine, TraitType.DATETIME, text) == (value is not None, value)
+
+
+@pytest.mark.parametrize("text", [r'["a\u0000b"]', r'["\\\u0000"]', r'["a", "\u0000"]'])
+def test_a_list_that_holds_nul_is_none_of_texts_on_any_engine(engine, text):
+    assert as_the_engine_reads(engine, TraitType.TEXTS, text)[0] is False
+    assert as_the_engine_reads(engine, TraitType.TEXTS, r'["C:\\u0000"]') == (True, [r"C:\u0000"])
 
 
 def holds_alike(engine, kind, texts):
