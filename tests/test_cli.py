@@ -143,6 +143,7 @@ def test_wrong_usage_ends_with_2(home: Home, arguments: list[str]) -> None:
         (["query", "{ traits { name } }"], {"HUB_URL": "http://127.0.0.1:9"}, "HUB_TOKEN"),
         (["query", "{ traits { name } }"], {"HUB_URL": "gopher://x", "HUB_TOKEN": "x"}, "HUB_URL must begin"),
         (["serve"], {"HUB_ADMIN_TOKEN": "changeme"}, "HUB_ADMIN_TOKEN"),
+        (["serve"], {"HUB_LOG_LEVEL": "loud"}, "HUB_LOG_LEVEL must be debug, info, warning or error."),
         (["serve", "--host", "192.0.2.1"], {}, "choose another with --port"),
     ],
 )

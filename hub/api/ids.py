@@ -29,7 +29,8 @@ def number_of(value: str, noun: str, *path: str) -> int:
     """The number behind the id of a `noun`; HubError NOT_FOUND for any other id."""
     read = read_id(value)
     if read is None or read[0] != noun:
-        raise refuse(ErrorCode.NOT_FOUND, f"No {noun.lower()} has this id.", *path)
+        spoken = "".join(f" {char.lower()}" if char.isupper() else char for char in noun).strip()
+        raise refuse(ErrorCode.NOT_FOUND, f"No {spoken} has this id.", *path)
     return read[1]
 
 

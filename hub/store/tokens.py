@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from hub.core.records import WriteKey
+from hub.errors import ErrorCode, refuse
 from hub.store import models
 from hub.store.database import Database, stored
 from hub.store.repository import Repository
@@ -92,7 +93,7 @@ class WriteKeys(Repository[WriteKey]):
         """The key as it was; HubError NOT_FOUND when it is not in force."""
         record = await self._first(models.WriteKey.filter(id=id))
         if record is None:
-            raise self._gone()
+            raise refuse(ErrorCode.NOT_FOUND, "This write key is not in force.", "id")
         await models.WriteKey.filter(id=id).update(revoked_at=now)
         return record
 

@@ -183,7 +183,9 @@ async def test_a_write_keys_secret_is_shown_once(peopled: Served) -> None:
     assert (await peopled.ask(revoke, id=key["id"]))["writeKeyRevoke"]["writeKey"] == {"name": "shop"}
     assert (await peopled.ask("{ writeKeys { id } }"))["writeKeys"] == []
     [error] = (await peopled.ask(revoke, id=key["id"]))["writeKeyRevoke"]["errors"]
-    assert error["code"] == "NOT_FOUND"
+    assert error == {"code": "NOT_FOUND", "path": ["id"]}
+    [error] = (await peopled.ask(revoke.replace("path", "message"), id="x"))["writeKeyRevoke"]["errors"]
+    assert error["message"] == "No write key has this id."
 
 
 async def test_several_requests_of_one_breath_are_one_question_to_each_store(peopled: Served, monkeypatch) -> None:
