@@ -29,6 +29,7 @@ from hub.store import NewEntry, Store, StoreError, migrate
 from hub.store.seal import Keyring, open_keyring
 from hub.warehouse import erasure as traces
 from hub.warehouse.opening import duckdb_path
+from hub.warehouse.rewriting import rewrite
 
 FORMAT = 1
 MANIFEST, WAREHOUSE, DUMP = "manifest.json", "warehouse.duckdb", "control"
@@ -92,6 +93,8 @@ async def _copy_planes(hub: Hub, folder: Path) -> None:
 
     # No outcome can be written meanwhile, so neither plane knows of a delivery that the other does not.
     await asyncio.to_thread(hub.engine.copy_to, folder / WAREHOUSE, copy_control_plane)
+    limits = {"memory_limit": hub.settings.memory_limit, "threads": hub.settings.threads}
+    await asyncio.to_thread(rewrite, folder / WAREHOUSE, **limits)
 
 
 async def _write_control_plane(hub: Hub, folder: Path) -> None:

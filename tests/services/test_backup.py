@@ -140,6 +140,21 @@ async def test_whoever_had_been_erased_before_the_backup_is_left_alone_by_a_rest
         assert {name for (name,) in hub.engine.rows("SELECT external_id FROM profiles")} == {"ada", "ben"}
 
 
+async def test_a_backup_holds_not_a_byte_of_whoever_was_erased_before_it(tmp_path: Path) -> None:
+    name, tar = "zq-canary-77", tmp_path / "backup.tar"
+    async with opened(tmp_path / "data", TestClock()) as hub:
+        await fill(hub)
+        add_person(hub, 3, name, email=f"{name}@example.com")
+        await backup.create(hub, tar)
+        assert name.encode() in tar.read_bytes()
+        async with working(hub):
+            await erasures.erase(hub, name)
+            await until(lambda: nobody_is_being_erased(hub))
+        tar.unlink()
+        await backup.create(hub, tar)
+        assert name.encode() not in tar.read_bytes()
+
+
 @on_sqlite
 async def test_what_was_replaced_is_set_aside_and_not_deleted(tmp_path: Path) -> None:
     async with opened(tmp_path / "data", TestClock()) as hub:
