@@ -127,6 +127,22 @@ async def test_the_no_holds_as_soon_as_it_answers_under_every_identifier_and_for
     assert {entry.action for entry in told} == {ConsentAction.DENY}
 
 
+async def test_an_address_that_two_share_is_denied_for_both_and_the_other_is_not_erased(town: Shop) -> None:
+    await town.set_up(0)
+    for pid, person in ((50, "ann"), (51, "ben")):
+        add_person(town.hub, pid, person, email="home@example.com")
+        await town.decide(person, ConsentAction.GRANT)
+    async with working(town.hub):
+        await sent_to_all(town)
+        assert town.there == {"ann", "ben"}
+        await erasures.erase(town.hub, "ann")
+        await finished(town.hub, "ann")
+        await until(lambda: not town.there)
+    assert (await consent.standing(town.hub, "ben"))[0].state is ConsentState.DENIED
+    assert traces_of(town.hub, "ben", 51)["profiles"]
+    assert [call["erase"] for call in town.account.calls if "erase" in call] == [["ann"]]
+
+
 @pytest.mark.parametrize("stranger", ["nobody", "", "\x00"])
 async def test_whoever_is_not_known_cannot_be_erased(town: Shop, stranger: str) -> None:
     await town.set_up(1)

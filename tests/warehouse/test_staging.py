@@ -19,6 +19,7 @@ from hub.errors import ErrorCode, HubError
 from hub.warehouse import staging
 from hub.warehouse.duckdb import open_duckdb
 from hub.warehouse.files import csv_file, ndjson_file
+from hub.warehouse.files.block import MOST_COLUMNS
 from tests.searching import search
 from tests.warehouse.importing import Plane, as_csv, as_ndjson, plane
 from tests.warehouse.planes import BOTH
@@ -299,3 +300,23 @@ def test_a_number_without_a_finite_value_is_rejected_and_its_column_stays_one_of
     report = hub.profiles(f'{{"id":"p1","n":1}}\n{{"id":"p2","n":{odd}}}\n', "ndjson")
     assert [(one.line, one.column) for one in report.rejections] == [(2, "n")]
     assert hub.person("p1")["n"] == 1
+
+
+def too_wide(folder: Path, suffix: str) -> Path | str:
+    """A file with one column more than there may be; lines of JSON come to it little by little."""
+    names = ["id", *(f"c{number}" for number in range(MOST_COLUMNS))]
+    if suffix == "parquet":
+        return as_parquet(folder / "wide.parquet", {name: ["x"] for name in names})
+    if suffix == "csv":
+        return f"{','.join(names)}\n{','.join('x' for _ in names)}\n"
+    return as_ndjson(
+        [{"id": f"p{start}", **dict.fromkeys(names[start : start + 700], "x")} for start in (1, 701, 1401)]
+    )
+
+
+@pytest.mark.parametrize("suffix", ["csv", "ndjson", "parquet"])
+def test_a_file_of_more_columns_than_anybody_means_is_refused_whole(hub: Plane, tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(HubError, match=f"{MOST_COLUMNS}") as refused:
+        hub.profiles(too_wide(tmp_path, suffix), suffix)
+    assert refused.value.code is ErrorCode.INVALID
+    assert hub.people() == {}
