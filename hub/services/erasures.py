@@ -161,12 +161,13 @@ def _subject(hub: Hub, external_id: str) -> bytes:
 
 
 async def _places(hub: Hub, vendors: Vendors, external_id: str) -> list[int]:
-    """The destinations that erase people, and those where something was sent."""
+    """The destinations that erase people, those where something was sent, and those of which nobody can tell."""
     found = []
     for destination in await hub.store.destinations.all():
         ids = [sync.id for sync in await syncs_at(hub, destination.id)]
         seen = await asyncio.to_thread(traces.trace, hub.engine, external_id, ids)
-        if seen.there or seen.landing or seen.naming or (await _able(vendors, destination)).erase:
+        able = await _able(vendors, destination)
+        if seen.there or seen.landing or seen.naming or able is None or able.erase:
             found.append(destination.id)
     return found
 
@@ -192,11 +193,12 @@ async def _see_to(hub: Hub, vendors: Vendors, erasure: Erasure) -> list[Run]:
             continue
         if place.done_at:
             await hub.store.erasures.mark(erasure.id, destination.id, None)
+        able = await _able(vendors, destination)
         if not seen.quiet(hub.clock.now()) or await _being_removed(hub, destination):
             await _let_go_of_waiting_plans(hub, seen.adding)
-        elif (await _able(vendors, destination)).erase:
+        elif able and able.erase:
             queued += await _have_erased(hub, erasure, place)
-        elif not seen.there:
+        elif able and not seen.there:
             await hub.store.erasures.mark(erasure.id, destination.id, hub.clock.now())
     return queued
 
@@ -227,12 +229,13 @@ async def _let_go_of_waiting_plans(hub: Hub, naming: Sequence[int]) -> None:
             await runs.plan_anew(hub, run, "somebody in it is being erased")
 
 
-async def _able(vendors: Vendors, destination: Destination) -> Capabilities:
-    """What cannot be used now cannot be asked to erase either; what it was sent is waited for all the same."""
+async def _able(vendors: Vendors, destination: Destination) -> Capabilities | None:
+    """None where the connector cannot be used now: it may be one that erases, so it is waited for until it can be, or
+    until the destination is deleted."""
     try:
         return (await vendors.connect(destination)).limits()
     except HubError:
-        return Capabilities()
+        return None
 
 
 # Here.

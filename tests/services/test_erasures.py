@@ -190,6 +190,22 @@ async def test_a_paused_destination_makes_it_wait_and_everything_else_goes_on(to
     assert town.there == {"p000"}
 
 
+async def test_a_destination_whose_connector_is_gone_is_waited_for_since_it_may_be_one_that_erases(town: Shop) -> None:
+    await town.set_up(1)
+    gone = await another(town, "gone", connector="gone")
+    async with working(town.hub):
+        await erasures.erase(town.hub, "p000")
+
+        async def only_that_one_left() -> bool:
+            found = await erasures.erasure_of(town.hub, "p000")
+            assert found and not found.finished_at
+            return [place.destination_id for place in found.left] == [gone.id]
+
+        await until(only_that_one_left)
+        town.hub.registry = Registry({**town.hub.registry.connectors, "gone": Plain}, {})
+        await finished(town.hub, "p000")
+
+
 async def test_a_vendor_that_is_busy_is_asked_again(town: Shop) -> None:
     # The first call adds, the second removes, and then it takes three to erase.
     throttled = [{"call": number, "kind": "throttle", "retry_after": 0.01} for number in (3, 4)]
