@@ -15,7 +15,9 @@ FIGURES = " *[+-]?(0|[1-9][0-9]{0,14})?([.][0-9]*)?([eE][+-]?[0-9]+)? *"
 # What only an exponent of three digits can reach.
 BEYOND = " *[+-]?(0|[1-9][0-9]{0,14})([.][0-9]*)?[eE][+-]?[0-9]{3,} *"
 NAMED = "('nan', 'inf', '-inf', '+inf', 'infinity', '-infinity')"
-YEAR_MONTH_DAY = "[12][0-9]{3}-[0-9]{2}-[0-9]{2}"
+YEAR_MONTH_DAY = "[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}"
+# An offset can take an instant of the last day beyond what Python knows.
+TOO_LATE = "TIMESTAMP '10000-01-01'"
 # No more than all engines read: one of them takes a 61st second, another an offset of a whole day.
 ZONE = "Z| UTC|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?"
 TIME = f"[0-9]{{2}}:[0-9]{{2}}(:[0-5][0-9]([.][0-9]+)?)?({ZONE})?"
@@ -28,8 +30,8 @@ DUCKDB = {
     "FALSE) ELSE FALSE END",
     "hub_no_number(x)": f"(lower(trim(x)) IN {NAMED} OR regexp_full_match(x, '{BEYOND}'))",
     "hub_instant(x)": "make_timestamp(epoch_us(TRY_CAST(x AS TIMESTAMPTZ)))",
-    "hub_is_instant(x)": f"CASE WHEN regexp_full_match(x, '{MOMENT}') THEN TRY_CAST(x AS TIMESTAMPTZ) IS NOT NULL "
-    "ELSE FALSE END",
+    "hub_is_instant(x)": f"CASE WHEN regexp_full_match(x, '{MOMENT}') "
+    f"THEN coalesce(hub_instant(x) < {TOO_LATE}, FALSE) ELSE FALSE END",
     "hub_like_a_date(x)": f"regexp_matches(x, '^{YEAR_MONTH_DAY}([T ]|$)')",
     "hub_texts(x)": "CASE WHEN json_valid(x) THEN json_extract_string(x, '$[*]') END",
     "hub_is_texts(x)": "CASE WHEN left(x, 1) = '[' AND json_valid(x) "
@@ -51,7 +53,7 @@ POSTGRES = {
         asked="RETURN CAST(regexp_replace(x, '([.][0-9]{6})[0-9]+', '\\1') AS timestamptz) AT TIME ZONE 'UTC';"
     ),
     "hub_is_instant(x text) RETURNS boolean LANGUAGE sql": f"SELECT CASE WHEN x ~ '^({MOMENT})$' "
-    "THEN hub_instant(x) IS NOT NULL ELSE FALSE END",
+    f"THEN coalesce(hub_instant(x) < {TOO_LATE}, FALSE) ELSE FALSE END",
     "hub_like_a_date(x text) RETURNS boolean LANGUAGE sql": f"SELECT x ~ '^{YEAR_MONTH_DAY}([T ]|$)'",
     "hub_texts(x text) RETURNS varchar[] LANGUAGE plpgsql": TRY.format(
         asked="RETURN ARRAY(SELECT jsonb_array_elements_text(CAST(x AS jsonb)));"
