@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 
@@ -24,6 +25,8 @@ on_sqlite = pytest.mark.skipif(
     reason="a PostgreSQL control plane is restored into a new database, which the other tests show",
 )
 
+SECRETS = {"secret": "whsec_" + base64.b64encode(bytes(32)).decode()}
+
 
 async def decide(hub: Hub, action: ConsentAction, person: str) -> None:
     at = hub.clock.now() if action is ConsentAction.GRANT else None
@@ -36,7 +39,7 @@ async def fill(hub: Hub) -> None:
         add_person(hub, pid, person)
         await decide(hub, ConsentAction.GRANT, person)
     await hub.store.destinations.create(
-        key="shop", name="Shop", connector="sandbox", config={}, secrets={"token": "hush"}
+        key="shop", name="Shop", connector="webhook", config={"url": "https://shop.example/"}, secrets=SECRETS
     )
     await catch_up(hub)
 
@@ -175,13 +178,13 @@ async def test_on_a_new_machine_every_destination_stays_paused_until_withdrawals
     (tmp_path / "new" / "secret.key").write_text(key.read_text())
     (tmp_path / "new" / "secret.key").chmod(0o600)
     with control_plane(tmp_path / "new") as url:
-        settings = Settings(data=tmp_path / "new", database_url=url, connectors=frozenset({"sandbox"}), threads=1)
+        settings = Settings(data=tmp_path / "new", database_url=url, connectors=frozenset({"webhook"}), threads=1)
         restored = await backup.restore(settings, tmp_path / "backup.tar")
         assert restored.carried_over is None
         async with open_hub(settings, TestClock()) as hub:
             shop = await hub.store.destinations.get("shop")
             assert shop.paused and shop.paused_reason.code is ErrorCode.POLICY
-            assert await hub.store.destinations.secrets(shop.id) == {"token": "hush"}
+            assert await hub.store.destinations.secrets(shop.id) == SECRETS
             assert projected(hub, 1) is ConsentState.GRANTED
             # New rows are numbered after those that were read back.
             assert (await purposes.create(hub, "ads", "Ads")).id > 1
