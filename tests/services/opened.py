@@ -36,7 +36,7 @@ async def opened(folder: Path, clock: TestClock, **further: Any) -> AsyncIterato
     """`further` settings go before those of the tests."""
     folder.mkdir(parents=True, exist_ok=True)
     with control_plane(folder, made=True) as database, data_plane(folder) as warehouse:
-        usual = {"database_url": database, "warehouse_url": warehouse, "connectors": frozenset({"sandbox", "webhook"})}
+        usual = {"database_url": database, "warehouse_url": warehouse, "connectors": frozenset({"sandbox"})}
         settings = Settings(**{**usual, "data": folder, "threads": 1, **further})
         async with open_hub(settings, clock) as hub:
             yield hub

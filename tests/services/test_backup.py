@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from hub.services.hub import Hub, open_hub
 from hub.services.projection import catch_up
 from hub.settings import Settings
 from hub.warehouse import consent
-from tests.services.opened import TestClock, add_person, control_plane, opened
+from tests.services.opened import TestClock, add_person, control_plane
+from tests.services.opened import opened as opened_with
 from tests.services.shop import until, working
 
 on_sqlite = pytest.mark.skipif(
@@ -25,6 +27,7 @@ on_sqlite = pytest.mark.skipif(
     reason="a PostgreSQL control plane is restored into a new database, which the other tests show",
 )
 
+opened = partial(opened_with, connectors=frozenset({"webhook"}))
 SECRETS = {"secret": "whsec_" + base64.b64encode(bytes(32)).decode()}
 
 
