@@ -40,7 +40,7 @@ async def asked(call: Callable[[], Awaitable[T]], within_s: float = CALL_DEADLIN
         raise TransientError(f"The connector did not finish within {within_s:.0f} seconds.") from None
     except (Exception, KeyboardInterrupt):
         raise
-    except BaseException as error:
+    except BaseException as error:  # a stranger's code may raise even what is to end a task or a process
         if isinstance(error, asyncio.CancelledError) and _called_off():
             raise
         raise Strayed(error).with_traceback(error.__traceback__) from None

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from hub.again import tried_again
 from hub.core.clock import aware
-from hub.core.identifiers import EXTERNAL_ID, Pepper, subjects
+from hub.core.identifiers import EXTERNAL_ID, Pepper, subject_params, subject_sql
 from hub.core.planning import PlanRequest
 from hub.warehouse.engine import Engine, Reader, Transaction
 from hub.warehouse.naming import is_own, names, names_params
@@ -41,10 +41,11 @@ def is_known(reader: Reader, external_id: str) -> bool:
 
 def called(reader: Reader, people: Collection[bytes], pepper: Pepper) -> dict[bytes, str]:
     """The external ids behind these keyed hashes, of whomever anything is known."""
-    told = reader.rows("SELECT external_id FROM profiles UNION SELECT external_id FROM delivered")
-    ids = [external_id for (external_id,) in told]
-    named = zip(subjects(pepper, EXTERNAL_ID, ids), ids, strict=True)
-    return {subject: external_id for subject, external_id in named if subject in people}
+    hashed = subject_sql(f"'{EXTERNAL_ID}'", "external_id", reader.dialect)
+    told = "SELECT external_id FROM profiles UNION SELECT external_id FROM delivered"
+    named = f"SELECT {hashed} AS subject, external_id FROM ({told}) AS told"
+    wanted = f"SELECT subject, external_id FROM ({named}) AS named WHERE subject IN (SELECT unnest($people))"
+    return dict(reader.rows(wanted, {"people": list(people), **subject_params(pepper)}))
 
 
 def is_granted(reader: Reader, external_id: str) -> bool:

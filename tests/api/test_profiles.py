@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hub.api.ids import global_id
@@ -34,6 +36,28 @@ async def test_a_profile_shows_what_is_known_and_nothing_else(peopled: Served) -
     }
     assert traits["p2"]["ltv"] == 5.5
     assert traits["p4"] == {"country": "CH", "ltv": 80, "plan": "free"}
+
+
+async def test_an_erasure_says_that_it_waits_for_a_connector_that_cannot_be_used(peopled: Served) -> None:
+    hub = peopled.hub
+    await hub.store.destinations.create(key="old", name="Old", connector="acme", config={}, secrets={})
+    hub.registry = replace(hub.registry, disabled={"acme": "ImportError: no"})
+    asked = """mutation { profileErase(externalId: "p1") {
+        erasure { finishedAt places { doneAt waitsFor destination { key } } } errors { message } } }"""
+    assert (await peopled.ask(asked))["profileErase"] == {
+        "erasure": {
+            "finishedAt": None,
+            "places": [
+                {
+                    "doneAt": None,
+                    "waitsFor": "The connector cannot be used (connector acme is disabled: ImportError: no), and may "
+                    "be one that erases: mend it, or delete the destination.",
+                    "destination": {"key": "old"},
+                }
+            ],
+        },
+        "errors": [],
+    }
 
 
 async def test_people_are_found_by_an_identifier_in_any_spelling(peopled: Served) -> None:

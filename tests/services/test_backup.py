@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -47,6 +49,15 @@ async def fill(hub: Hub) -> None:
     await catch_up(hub)
 
 
+@asynccontextmanager
+async def a_day_after_the_backup(folder: Path, clock: TestClock) -> AsyncIterator[Hub]:
+    async with opened(folder / "data", clock) as hub:
+        await fill(hub)
+        await backup.create(hub, folder / "backup.tar")
+        clock.pass_by(days=1)
+        yield hub
+
+
 async def state(hub: Hub, person: str) -> ConsentState:
     return (await standing(hub, person))[0].state
 
@@ -62,11 +73,8 @@ def projected(hub: Hub, pid: int) -> ConsentState:
 @on_sqlite
 async def test_a_withdrawal_after_the_backup_outlives_the_restore_and_a_grant_does_not(tmp_path: Path) -> None:
     clock, tar = TestClock(), tmp_path / "backup.tar"
-    async with opened(tmp_path / "data", clock) as hub:
+    async with a_day_after_the_backup(tmp_path, clock) as hub:
         settings = hub.settings
-        await fill(hub)
-        await backup.create(hub, tar)
-        clock.pass_by(days=1)
         await decide(hub, ConsentAction.WITHDRAW, "ada")
         await decide(hub, ConsentAction.GRANT, "cleo")
     restored = await backup.restore(settings, tar)
@@ -107,11 +115,8 @@ async def test_a_restore_that_dies_half_way_brings_nobody_back_who_has_withdrawn
 @pytest.mark.parametrize("done", [True, False])
 async def test_whoever_was_erased_after_the_backup_is_erased_again(tmp_path: Path, done: bool) -> None:
     clock, tar = TestClock(), tmp_path / "backup.tar"
-    async with opened(tmp_path / "data", clock) as hub:
+    async with a_day_after_the_backup(tmp_path, clock) as hub:
         settings = hub.settings
-        await fill(hub)
-        await backup.create(hub, tar)
-        clock.pass_by(days=1)
         if not done:
             await hub.store.destinations.pause((await hub.store.destinations.need("shop")).id)
         asked_at = (await erasures.erase(hub, "ada")).erasure.requested_at

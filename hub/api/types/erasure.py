@@ -10,8 +10,11 @@ from hub.api.context import Info
 from hub.api.types.destination import Destination
 from hub.api.words import says
 from hub.core import records
+from hub.errors import HubError
+from hub.services.syncs import capabilities_of
 
 PAUSED = "The destination is paused: resume it."
+UNUSABLE = "The connector cannot be used ({why}), and may be one that erases: mend it, or delete the destination."
 GOING_ON = "The person is being removed or erased there; what comes to nothing is tried again."
 
 
@@ -28,9 +31,15 @@ class ErasurePlace:
     @strawberry.field(description="What it waits for; null once it is done.")
     async def waits_for(self, info: Info) -> str | None:
         record = await info.context.loaders.destinations.load(self.number)
-        if self.done_at:
+        if self.done_at or record is None:
             return None
-        return PAUSED if record and record.paused else GOING_ON
+        if record.paused:
+            return PAUSED
+        try:
+            await capabilities_of(info.context.hub, record)
+        except HubError as error:
+            return UNUSABLE.format(why=error.problems[0].message)
+        return GOING_ON
 
 
 @strawberry.type(
