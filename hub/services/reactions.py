@@ -117,8 +117,9 @@ class Reactions:
         if self._started:
             await self._wait_for_change()
             imported = signals.imported.is_set()
-            self._aftermath = signals.consent_changed.is_set()
+            changed = signals.consent_changed.is_set()
             signals.consent_changed.clear()
+            self._aftermath = changed and await self._hub.store.runs.any_running()
         else:
             await segments.evaluate_stale(self._hub)
         self._started = True

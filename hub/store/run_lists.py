@@ -30,6 +30,11 @@ class RunLists(Repository[Run]):
         return await self._records(await models.Run.filter(sync_id=sync_id).exclude(status__in=ENDED).order_by("id"))
 
     @stored
+    async def any_running(self) -> bool:
+        """Whether some run may have requests in flight."""
+        return await models.Run.filter(status=RunStatus.RUNNING.value).exists()
+
+    @stored
     async def page(self, first: int, after_id: int | None = None) -> list[Run]:
         """At most `first` older than that id, newest first."""
         return await self._records(await _older(models.Run.all(), after_id).limit(first))

@@ -23,7 +23,7 @@ DDL = (
     "CREATE TABLE consent (pid BIGINT NOT NULL, purpose VARCHAR NOT NULL, state VARCHAR NOT NULL, "
     "since TIMESTAMP NOT NULL, expires_at TIMESTAMP, seq BIGINT NOT NULL)",
     "CREATE TABLE projection (name VARCHAR NOT NULL, watermark BIGINT NOT NULL, generation BIGINT NOT NULL)",
-    "INSERT INTO projection VALUES ('consent', 0, 0)",
+    "INSERT INTO projection VALUES ('consent', 0, 0), ('people', 0, 0)",
 )
 
 ENTRIES = pa.schema(

@@ -20,6 +20,7 @@ from hub.core.clock import aware
 from hub.core.planning import Op, PlanRequest, Reading
 from hub.core.spellings import spelling
 from hub.sdk.contract import FieldValue, Person
+from hub.warehouse.basis import Basis
 from hub.warehouse.consent import watermark
 from hub.warehouse.decision import allowed, consent_params
 from hub.warehouse.engine import Reader
@@ -53,24 +54,32 @@ _WITHIN = 'p."position" > $after AND p."position" <= $upto'
 class _Stretch(NamedTuple):
     """What lies in a stretch of the plan, so that the statement that reads it asks for no more than it must.
 
-    `others`: other holders of these keys must be asked for, since the plan knew of some or identifiers were linked
-    since. `told`: somebody in it has an outcome. `generation` is the projection's as of now.
+    `shared`: the plan knew of other holders of some of these keys. `told`: somebody in it has an outcome. `planned` is
+    the basis of the plan, `now` the one as of now.
     """
 
     low: int
     high: int
     last: int
-    others: bool
+    shared: bool
     told: bool
-    generation: int
+    planned: Basis
+    now: Basis
+
+    def as_planned(self, request: PlanRequest) -> bool:
+        """Whether what the plan says of these people still holds; what signals say of them stands in no plan."""
+        return self.now == self.planned and not request.signals
+
+    def others(self, request: PlanRequest) -> bool:
+        """Whether other holders of these keys must be asked for."""
+        return not is_own(request) and (self.shared or self.planned.generation != self.now.generation)
 
 
 def _read(reader: Reader, request: PlanRequest, which: str, window: dict[str, Any], *, finished: bool) -> Reading:
     stretch = _look(reader, request, which, window)
     if stretch is None:
         return Reading(watermark(reader), window["after"])
-    leave_out = stretch.told and not finished
-    sql = _statement(reader, request, which, others=stretch.others, leave_out=leave_out)
+    sql = _statement(reader, request, which, stretch, leave_out=stretch.told and not finished)
     consent = consent_params(request, request.now)
     bounds = {"low": stretch.low, "high": stretch.high}
     params = {"run": request.run, **window, **consent, **bounds, "mapping": mapping(request)}
@@ -78,34 +87,44 @@ def _read(reader: Reader, request: PlanRequest, which: str, window: dict[str, An
     rows = reader.query(sql, _only_named(params, sql))
     if not rows.num_rows:
         return Reading(watermark(reader), stretch.last)
-    reading = _reading(rows, request, stretch.last)
-    if reading.as_of[1] != stretch.generation and not (stretch.others or is_own(request)):
-        # Identifiers were linked between the look and the reading: somebody may share a key by now.
+    if _basis(rows) != stretch.now:
+        # What the statement took for granted has changed between the look and the reading.
         return _read(reader, request, which, window, finished=finished)
-    return reading
+    return _reading(rows, request, stretch.last)
 
 
 def _look(reader: Reader, request: PlanRequest, which: str, window: dict[str, Any]) -> _Stretch | None:
     asked = {"run": request.run, **window}
-    [(low, high, last, shared, told, planned, generation)] = reader.rows(_LOOK.format(which=which), asked)
+    [(low, high, last, shared, told, *states)] = reader.rows(_LOOK.format(which=which), asked)
     if last is None:
         return None
-    others = not is_own(request) and (shared or planned != generation)
-    return _Stretch(low, high, last, others, bool(told), generation)
+    return _Stretch(low, high, last, shared, bool(told), Basis(*states[:3]), Basis(*states[3:]))
 
 
-def _statement(reader: Reader, request: PlanRequest, which: str, *, others: bool, leave_out: bool) -> str:
-    signals = signals_of(request, "p.pid")
-    return _PEOPLE.format(
-        which=which,
-        allowed=allowed(request, "pid BETWEEN $low AND $high"),
-        fingerprint=fingerprint([*(f"f.{column}" for column in traits_of(request)), *signals]),
-        fields="".join([*(f", f.{quoted(column)}" for _, column in request.fields), *(f", {one}" for one in signals)]),
-        barred="coalesce(h.barred, FALSE)" if others else "FALSE",
-        until="least(a.until, h.until)" if others else "a.until",
-        holders=_holders(reader, request, which) if others else "",
-        unfinished=f"AND {_UNFINISHED}" if leave_out else "",
-    )
+def _basis(rows: pa.Table) -> Basis:
+    return Basis(*(column[0].as_py() for column in rows.columns[-3:]))
+
+
+def _statement(reader: Reader, request: PlanRequest, which: str, stretch: _Stretch, *, leave_out: bool) -> str:
+    said = [*(f"f.{quoted(column)}" for _, column in request.fields), *signals_of(request, "p.pid")]
+    found = _AS_PLANNED if stretch.as_planned(request) else _anew(reader, request, which, stretch)
+    fields = "".join(f", {one}" for one in said)
+    return _PEOPLE.format(which=which, fields=fields, unfinished=f"AND {_UNFINISHED}" if leave_out else "", **found)
+
+
+def _anew(reader: Reader, request: PlanRequest, which: str, stretch: _Stretch) -> dict[str, str]:
+    """What of the statement asks for consent and payloads again."""
+    others = stretch.others(request)
+    barred = "coalesce(h.barred, FALSE)" if others else "FALSE"
+    payload = [*(f"f.{column}" for column in traits_of(request)), *signals_of(request, "p.pid")]
+    consent = f"LEFT JOIN ({allowed(request, 'pid BETWEEN $low AND $high')}) a ON a.pid = p.pid"
+    return {
+        "reason": f"WHEN a.pid IS NULL THEN 'NO_CONSENT' WHEN {barred} THEN 'SHARED_IDENTIFIER' ELSE ''",
+        "may_go": f"a.pid IS NOT NULL AND f.pid IS NOT NULL AND NOT {barred}",
+        "fingerprint": fingerprint(payload),
+        "until": "least(a.until, h.until)" if others else "a.until",
+        "consent": consent + (_holders(reader, request, which) if others else ""),
+    }
 
 
 def _holders(reader: Reader, request: PlanRequest, which: str) -> str:
@@ -119,27 +138,34 @@ def _only_named(params: dict[str, Any], sql: str) -> dict[str, Any]:
 
 
 _LOOK = """
-SELECT min(p.pid), max(p.pid), max(p."position"), coalesce(bool_or(p.shared), FALSE),
-  (SELECT count(*) FROM outcomes o WHERE o.run = $run AND o."position" > $after AND o."position" <= $upto)
-    + (SELECT count(*) FROM taken t WHERE t.run = $run AND t.upto > $after AND t."position" <= $upto),
-  (SELECT max(generation) FROM plans WHERE run = $run),
-  (SELECT max(generation) FROM projection WHERE name = 'consent')
-FROM plan p WHERE p.run = $run AND {which}
+SELECT w.*, h.watermark, h.generation, h.people, c.watermark, c.generation, t.generation
+FROM (
+  SELECT min(p.pid), max(p.pid), max(p."position"), coalesce(bool_or(p.shared), FALSE),
+    (SELECT count(*) FROM outcomes o WHERE o.run = $run AND o."position" > $after AND o."position" <= $upto)
+      + (SELECT count(*) FROM taken t WHERE t.run = $run AND t.upto > $after AND t."position" <= $upto)
+  FROM plan p WHERE p.run = $run AND {which}) w
+JOIN projection c ON c.name = 'consent' JOIN projection t ON t.name = 'people' LEFT JOIN plans h ON h.run = $run
 """
 
 # The plan's pids lie close together, so the bounds spare the engine almost all of the profiles and consents.
 _PEOPLE = """
-SELECT p."position", p.pid, p.external_id, p.key, p.op,
-  CASE WHEN p.op = 'remove' THEN p.reason WHEN a.pid IS NULL THEN 'NO_CONSENT' WHEN {barred} THEN 'SHARED_IDENTIFIER'
-    ELSE '' END AS reason,
-  p.op = 'remove' OR (a.pid IS NOT NULL AND f.pid IS NOT NULL AND NOT {barred}) AS allowed,
-  CASE WHEN p.op = 'remove' THEN '' ELSE {fingerprint} END AS fingerprint{fields},
-  CASE WHEN p.op <> 'remove' THEN {until} END AS until, p.fingerprint AS foreseen, m.watermark, m.generation
-FROM plan p JOIN projection m ON m.name = 'consent'
-LEFT JOIN (SELECT * FROM profiles WHERE pid BETWEEN $low AND $high) f ON f.pid = p.pid
-LEFT JOIN ({allowed}) a ON a.pid = p.pid {holders}
+SELECT p."position", p.pid, p.external_id, p.key, p.op, CASE WHEN p.op = 'remove' THEN p.reason {reason} END AS reason,
+  p.op = 'remove' OR ({may_go}) AS allowed, CASE WHEN p.op = 'remove' THEN '' ELSE {fingerprint} END AS fingerprint
+  {fields},
+  CASE WHEN p.op <> 'remove' THEN {until} END AS until, p.fingerprint AS foreseen,
+  c.watermark, c.generation, t.generation AS people
+FROM plan p JOIN projection c ON c.name = 'consent' JOIN projection t ON t.name = 'people'
+LEFT JOIN (SELECT * FROM profiles WHERE pid BETWEEN $low AND $high) f ON f.pid = p.pid {consent}
 WHERE p.run = $run AND {which} {unfinished} ORDER BY p."position"
 """
+
+_AS_PLANNED = {
+    "reason": "ELSE ''",
+    "may_go": "f.pid IS NOT NULL",
+    "fingerprint": "p.fingerprint",
+    "until": "p.allowed_until",
+    "consent": "",
+}
 
 _HOLDERS = """
 LEFT JOIN (
@@ -157,12 +183,12 @@ def _reading(rows: pa.Table, request: PlanRequest, last: int) -> Reading:
     """Column by column, as people by the million are read: what a column holds is settled by its type."""
     positions, pids, ids, keys, planned, reasons, allowed, fingerprints = rows.columns[:_ABOUT]
     ops = _ops(planned)
-    said = rows.columns[_ABOUT:-4]
+    said = rows.columns[_ABOUT:-5]
     fields = _fields(_spelled(list(map(_sendable, said[: len(request.fields)])), request), request, ops)
     signals = _signals([column.to_pylist() for column in said[len(request.fields) :]], request, ops)
-    until, foreseen, watermarks, generations = rows.columns[-4:]
+    until, foreseen = rows.columns[-5:-3]
     return Reading(
-        as_of=(watermarks[0].as_py(), generations[0].as_py()),
+        as_of=_basis(rows)[:2],
         last=last,
         positions=_positions(positions),
         pids=Unread(pids),

@@ -15,6 +15,7 @@ from hub.core.clock import aware, naive
 from hub.core.planning import Left, Op, PlanPreview, PlanRequest, PlanSummary
 from hub.core.records import WithheldReason
 from hub.core.scopes import Scope
+from hub.warehouse.basis import Basis, basis
 from hub.warehouse.consent import watermark
 from hub.warehouse.decision import decision
 from hub.warehouse.engine import Engine, Reader, Transaction
@@ -28,7 +29,7 @@ DDL = (
     "CREATE TABLE plans (run BIGINT NOT NULL, sync BIGINT NOT NULL, audience VARCHAR NOT NULL, scope VARCHAR NOT NULL, "
     "planned_at TIMESTAMP NOT NULL, members BIGINT NOT NULL, "
     "delivered_before BIGINT NOT NULL, watermark BIGINT NOT NULL, generation BIGINT NOT NULL, "
-    "folded BIGINT NOT NULL, settled_at TIMESTAMP)",
+    "folded BIGINT NOT NULL, settled_at TIMESTAMP, people BIGINT)",
     f"CREATE TABLE plan (run BIGINT NOT NULL, pid BIGINT NOT NULL, external_id {TEXT_AS_IS} NOT NULL, "
     f"key {TEXT_AS_IS}, op VARCHAR NOT NULL, reason VARCHAR, allowed_until TIMESTAMP, shared BOOLEAN NOT NULL, "
     f"\"position\" BIGINT, fingerprint {TEXT_AS_IS} DEFAULT '')",
@@ -118,16 +119,17 @@ def _planned(reader: Reader, run: int) -> bool:
 
 
 def _write(tx: Transaction, request: PlanRequest) -> None:
+    # Taken first: what moves on a server while it is decided counts as moved since.
+    rests_on = basis(tx)
     sql, params = decision(tx, request)
     tx.execute(_INSERT.format(decision=sql), {**params, "run": request.run})
-    _write_head(tx, request)
+    _write_head(tx, request, rests_on)
 
 
-def _write_head(tx: Transaction, request: PlanRequest) -> None:
-    mark, generation = watermark(tx)
+def _write_head(tx: Transaction, request: PlanRequest, rests_on: Basis) -> None:
     tx.execute(
         "INSERT INTO plans VALUES ($run, $sync, $audience, $scope, $now, $members, $before, $watermark, "
-        "$generation, 0, NULL)",
+        "$generation, 0, NULL, $people)",
         {
             "run": request.run,
             "sync": request.sync,
@@ -136,8 +138,7 @@ def _write_head(tx: Transaction, request: PlanRequest) -> None:
             "now": naive(request.now),
             "members": _members(tx, request),
             "before": delivered_before(tx, request),
-            "watermark": mark,
-            "generation": generation,
+            **rests_on._asdict(),
         },
     )
 

@@ -13,6 +13,7 @@ from hub.core.identifiers import EXTERNAL_ID, IDENTIFIER_TRAITS, Pepper
 from hub.core.imports import ImportReport, Shape
 from hub.core.records import Trait, TraitType
 from hub.errors import ErrorCode, refuse
+from hub.warehouse.basis import note_changed_people
 from hub.warehouse.catalogue import ensure_traits, trait_types
 from hub.warehouse.engine import Reader, Transaction
 from hub.warehouse.inference import Question, guesses, infer
@@ -85,6 +86,8 @@ def import_profiles(
     link(tx, staged, cells_of_identifiers(cells), now, pepper)
     _write(tx, staged, cells, now)
     accepted, rest = _counts(tx, staged)
+    if accepted:
+        note_changed_people(tx)
     return replace(staged.report(accepted, rest), removed=removed)
 
 

@@ -65,6 +65,11 @@ UPGRADES: tuple[Sequence[str], ...] = (
         "ALTER TABLE delivered ADD COLUMN leaving_until TIMESTAMP",
         VIEW,
     ),
+    # Whether anybody had changed since a plan was made was found out person by person.
+    (
+        "INSERT INTO projection VALUES ('people', 0, 0)",
+        "ALTER TABLE plans ADD COLUMN people BIGINT",
+    ),
 )
 
 # The embedded engine finds its way by the extremes of each block of rows; a server needs to be told.

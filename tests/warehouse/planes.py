@@ -11,6 +11,8 @@ from uuid import uuid4
 
 import pytest
 
+from hub.warehouse.basis import note_changed_people
+from hub.warehouse.consent import bump_generation
 from hub.warehouse.duckdb import open_duckdb
 from hub.warehouse.schema import create_or_upgrade
 from tests.postgres_server import LOCAL, answers
@@ -108,3 +110,5 @@ def write_world(engine: Any, world: World, at: datetime, segment: int = 1) -> No
             until = None if end is False else naive(end)  # type: ignore[arg-type]
             said = {"pid": pid, "purpose": purpose, "state": state, "now": naive(at), "until": until}
             tx.execute("INSERT INTO consent VALUES ($pid, $purpose, $state, $now, $until, 1)", said)
+        bump_generation(tx)
+        note_changed_people(tx)

@@ -113,6 +113,8 @@ def test_whoever_an_older_file_holds_as_refused_is_tried_again_from_an_hour_afte
         tx.execute("DROP VIEW standing")
         for column in ("job_op", "job_fingerprint", "job_until", "leaving_until"):
             tx.execute(f"ALTER TABLE delivered DROP COLUMN {column}")
+        tx.execute("ALTER TABLE plans DROP COLUMN people")
+        tx.execute("DELETE FROM projection WHERE name = 'people'")
         for key, refused in (("a", "x"), ("b", None)):
             tx.execute(
                 "INSERT INTO delivered VALUES (1, 'vip', $key, 1, 'p1', NULL, $refused, 'rejected', 'why', 7, "

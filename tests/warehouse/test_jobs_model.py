@@ -186,7 +186,7 @@ def _columns(one: Held) -> dict[str, Any]:
 def _plan(tx: Any, run: int, scope: Scope, ops: dict[str, Op]) -> None:
     members = sum(op.adds for op in ops.values())
     head = {"run": run, "scope": scope.value, "at": naive(NOW), "members": members}
-    tx.execute("INSERT INTO plans VALUES ($run, 1, 'vip', $scope, $at, $members, 0, 0, 0, 0, NULL)", head)
+    tx.execute("INSERT INTO plans VALUES ($run, 1, 'vip', $scope, $at, $members, 0, 0, 0, 0, NULL, 0)", head)
     for position, key in enumerate(KEYS, 1):
         row = {
             "run": run,

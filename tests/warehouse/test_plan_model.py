@@ -19,6 +19,7 @@ from hub.core.delivery.rows import Row, Stretch
 from hub.core.planning import RESTS, Fate, Op, PlanRequest, PlanSummary, Swap
 from hub.core.records import Lens, SyncMode
 from hub.core.scopes import Scope
+from hub.warehouse.basis import note_changed_people
 from hub.warehouse.fingerprint import mapping
 from hub.warehouse.outcomes import append_outcomes, progress, withheld
 from hub.warehouse.payload import read_people
@@ -109,6 +110,23 @@ def printed(request: PlanRequest, payload: Any) -> str | None:
     said = [str(value).lower() if isinstance(value, bool) else value for value in payload]
     texts = "".join("\x1f" + ("\x1e" if value is None else str(value)) for value in said)
     return md5((mapping(request) + texts).encode()).hexdigest()
+
+
+@given(sync=syncs, world=worlds, hours=st.sampled_from([0, 1, 24]))
+@search(12, suppress_health_check=list(HealthCheck))
+def test_what_the_plan_says_of_people_is_what_a_look_at_everybody_says_while_nothing_has_changed(
+    engine: Any, sync: Any, world: World, hours: int
+) -> None:
+    empty(engine, *RUNS)
+    write_world(engine, world, START)
+    request = replace(request_of(*sync), run=1, now=START + hours * HOUR)
+    make_plan(engine, request)
+    as_planned = read_people(engine, request, 0, 100)
+    with engine.write() as tx:
+        note_changed_people(tx)
+    anew = read_people(engine, request, 0, 100)
+    assert as_planned.rows == anew.rows
+    assert as_planned.lines == anew.lines
 
 
 @given(sync=syncs, past=pasts, told=st.lists(rounds, min_size=1, max_size=4))
