@@ -37,7 +37,7 @@ from hub.core.delivery.messages import (
     Woken,
 )
 from hub.core.delivery.rows import Rows, Stretch, addressed, all_may_go, keys_of, ops_of, planned, renewed
-from hub.core.planning import Op, PlannedPerson, PlanRequest, Reading
+from hub.core.planning import PlannedPerson, PlanRequest, Reading
 from hub.core.records import WithheldReason
 from hub.failpoints import failpoint
 from hub.sdk.contract import Audience, Batch, Capabilities, Connector, Result
@@ -251,13 +251,8 @@ class Executor:
 
     def _batch_of(self, command: Send) -> Batch:
         """Every attempt but the first is on a payload read anew: a connector that changes it changes nothing here."""
-        people = addressed(command.rows, self._readings[command.batch])
-        return Batch(
-            add=[person for person, op in people if op is not Op.REMOVE],
-            remove=[person for person, op in people if op is Op.REMOVE],
-            sync=self._job.sync_key,
-            run=str(self._job.run),
-        )
+        add, remove = addressed(command.rows, self._readings[command.batch])
+        return Batch(add, remove, self._job.sync_key, str(self._job.run))
 
     def _leave(self, batch: int) -> None:
         self._readings.pop(batch, None)

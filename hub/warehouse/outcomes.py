@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import accumulate, compress
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,12 +23,14 @@ from hub.core.delivery.messages import Verdict
 from hub.core.delivery.rows import Rows, Stretch
 from hub.core.planning import Fate, Op, Tally, count
 from hub.core.records import RunCounts, WithheldReason
-from hub.warehouse.engine import Engine, Reader
+from hub.warehouse.engine import Engine, Reader, Transaction
 from hub.warehouse.plan import TEXT_AS_IS, plan_summary
-from hub.warehouse.schema import take_numbers
+
+NEXT = "nextval('outcome_numbers')"
 
 DDL = (
-    "INSERT INTO meta VALUES ('next_outcome', '1')",
+    # Beyond any number that the counter of older hubs gave out.
+    "CREATE SEQUENCE outcome_numbers START 1000000000000",
     'CREATE TABLE outcomes (run BIGINT NOT NULL, "position" BIGINT NOT NULL, pid BIGINT NOT NULL, '
     f"key {TEXT_AS_IS} NOT NULL, op VARCHAR NOT NULL, attempt INTEGER NOT NULL, kind VARCHAR NOT NULL, "
     'reason VARCHAR NOT NULL, "at" TIMESTAMP NOT NULL, ledger_seq BIGINT NOT NULL, '
@@ -42,17 +44,11 @@ DDL = (
 LOGGED = ["position", "pid", "key", "op", "fingerprint"]
 _KINDS = [pa.int64(), pa.int64(), pa.string(), pa.string(), pa.string()]
 _LINES = pa.schema(zip(LOGGED, _KINDS, strict=True))
-_TAKEN = pa.schema(
-    [
-        ("run", pa.int64()),
-        ("position", pa.int64()),
-        ("upto", pa.int64()),
-        ("attempt", pa.int32()),
-        ("at", pa.timestamp("us")),
-        ("ledger_seq", pa.int64()),
-        ("seq", pa.int64()),
-    ]
-)
+_TAKE = f"""
+INSERT INTO taken (run, "position", upto, attempt, "at", ledger_seq, seq)
+SELECT CAST($run AS BIGINT), unnest(CAST($positions AS BIGINT[])), unnest(CAST($uptos AS BIGINT[])),
+  unnest(CAST($attempts AS INTEGER[])), CAST($at AS TIMESTAMP), unnest(CAST($ledger_seqs AS BIGINT[])), {NEXT}
+"""
 
 WORDS = """
 words AS (
@@ -71,23 +67,39 @@ latest AS (SELECT DISTINCT ON ("position") "position", op, kind, job, seq FROM w
 
 @tried_again
 def append_outcomes(engine: Engine, run: int, verdicts: Sequence[Verdict], at: datetime) -> None:
-    """Log what became known at this instant (aware) as one durable commit, in the order given."""
-    told = [verdict for verdict in verdicts if verdict.rows]
+    """Log what became known at this instant (aware) as one durable commit; of several words on one person in the order
+    given."""
+    told = [(verdict, _as_planned(verdict)) for verdict in verdicts if verdict.rows]
     if not told:
         return
-    briefly = [_as_planned(verdict) for verdict in told]
-    lengths = [1 if brief else len(verdict.rows) for verdict, brief in zip(told, briefly, strict=True)]
     with engine.write() as tx:
-        first = take_numbers(tx, "next_outcome", sum(lengths))
-        numbered = list(zip(told, accumulate(lengths, initial=first), strict=False))
-        if any(briefly):
-            taken = [_stretch(run, verdict, at, seq) for verdict, seq in compress(numbered, briefly)]
-            tx.append("taken", pa.Table.from_pylist(taken, schema=_TAKEN))
-        if not all(briefly):
-            singly = compress(numbered, (not brief for brief in briefly))
-            lines = [_lines(run, verdict, at, seq) for verdict, seq in singly]
-            # Only of people in a job is it said which.
-            tx.append("outcomes", pa.concat_tables(lines, promote_options="default"))
+        # Nothing else is ever said of those who were taken as planned, so it is no matter which lines come first.
+        if taken := [verdict for verdict, as_planned in told if as_planned]:
+            _take(tx, run, taken, at)
+        if singly := [verdict for verdict, as_planned in told if not as_planned]:
+            _log(tx, run, singly, at)
+
+
+def _take(tx: Transaction, run: int, verdicts: Sequence[Verdict], at: datetime) -> None:
+    about = {
+        "positions": [verdict.rows[0].position for verdict in verdicts],
+        "uptos": [verdict.rows[-1].position for verdict in verdicts],
+        "attempts": [verdict.attempt for verdict in verdicts],
+        "ledger_seqs": [verdict.ledger_seq for verdict in verdicts],
+    }
+    tx.execute(_TAKE, {"run": run, "at": naive(at), **about})
+
+
+def _log(tx: Transaction, run: int, verdicts: Sequence[Verdict], at: datetime) -> None:
+    numbers = iter(_numbers(tx, sum(len(verdict.rows) for verdict in verdicts)))
+    lines = [_lines(run, verdict, at, list(islice(numbers, len(verdict.rows)))) for verdict in verdicts]
+    # Only of people in a job is it said which.
+    tx.append("outcomes", pa.concat_tables(lines, promote_options="default"))
+
+
+def _numbers(tx: Transaction, count: int) -> list[int]:
+    """Rising, and nobody had them before; on a server other syncs' lines may have some in between."""
+    return sorted(number for (number,) in tx.rows(f"SELECT {NEXT} FROM generate_series(1, $count)", {"count": count}))
 
 
 def progress(reader: Reader, run: int) -> RunCounts:
@@ -140,12 +152,7 @@ def _as_planned(verdict: Verdict) -> bool:
     return gapless and bool(pc.all(_people(verdict.rows)["as_planned"]).as_py())
 
 
-def _stretch(run: int, verdict: Verdict, at: datetime, seq: int) -> dict[str, object]:
-    about = {"run": run, "attempt": verdict.attempt, "at": naive(at), "ledger_seq": verdict.ledger_seq, "seq": seq}
-    return {**about, "position": verdict.rows[0].position, "upto": verdict.rows[-1].position}
-
-
-def _lines(run: int, verdict: Verdict, at: datetime, first: int) -> pa.Table:
+def _lines(run: int, verdict: Verdict, at: datetime, seqs: Sequence[int]) -> pa.Table:
     alike = {"attempt": verdict.attempt, "kind": verdict.fate.value, "reason": verdict.reason, "at": naive(at)}
     lines, count = _people(verdict.rows).select(LOGGED), len(verdict.rows)
     for name, value in {"run": run, **alike, "ledger_seq": verdict.ledger_seq}.items():
@@ -153,7 +160,7 @@ def _lines(run: int, verdict: Verdict, at: datetime, first: int) -> pa.Table:
     if verdict.job:
         lines = lines.append_column("job", pa.repeat(verdict.job.id, count))
         lines = lines.append_column("late_until", pa.repeat(naive(verdict.job.until), count))
-    return lines.append_column("seq", pa.array(range(first, first + count), pa.int64()))
+    return lines.append_column("seq", pa.array(seqs, pa.int64()))
 
 
 def _people(rows: Rows) -> pa.Table:

@@ -13,8 +13,7 @@ from hub.core.delivery.messages import OpenJob
 from hub.core.delivery.rows import Row
 from hub.core.planning import Op
 from hub.warehouse.engine import Engine, Reader, Transaction
-from hub.warehouse.outcomes import LATEST
-from hub.warehouse.schema import take_numbers
+from hub.warehouse.outcomes import LATEST, NEXT
 
 NO_WORD = "The process ended before it noted an answer."
 NOT_FOLLOWED = "The run ended before the job did."
@@ -66,9 +65,7 @@ def _as_sent(line: tuple[Any, ...]) -> Row:
 def leave_jobs(tx: Transaction, run: int, now: datetime) -> None:
     """Log as unknown whoever is in a job that the run has not heard the end of, since nobody will ask after it now."""
     if tx.rows("SELECT 1 FROM outcomes WHERE run = $run AND kind = 'submitted' LIMIT 1", {"run": run}):
-        first = take_numbers(tx, "next_outcome", 0)
-        left = tx.execute(_LEAVE, {"run": run, "now": now, "reason": NOT_FOLLOWED, "first": first})
-        take_numbers(tx, "next_outcome", left)
+        tx.execute(_LEAVE, {"run": run, "now": now, "reason": NOT_FOLLOWED})
 
 
 def is_settled(reader: Reader, run: int) -> bool:
@@ -80,10 +77,7 @@ def is_settled(reader: Reader, run: int) -> bool:
 def _append(engine: Engine, run: int, which: str, now: datetime, reason: str, **bounds: Any) -> int:
     with engine.write() as tx:
         values = {"run": run, "now": naive(now), "reason": reason, "attempt": attempts_made(tx, run), **bounds}
-        first = take_numbers(tx, "next_outcome", 0)
-        logged = tx.execute(_DOUBT.format(which=which), {**values, "first": first})
-        take_numbers(tx, "next_outcome", logged)
-        return logged
+        return tx.execute(_DOUBT.format(which=which), values)
 
 
 _FINAL = "'accepted', 'noop', 'rejected', 'suppressed', 'withheld'"
@@ -99,7 +93,7 @@ _LEAVE = f"""
 INSERT INTO outcomes
 WITH {LATEST}
 SELECT $run, o."position", o.pid, o.key, o.op, o.attempt, 'unknown', CAST($reason AS VARCHAR),
-  CAST($now AS TIMESTAMP), o.ledger_seq, o.fingerprint, $first + row_number() OVER () - 1, o.job, o.late_until
+  CAST($now AS TIMESTAMP), o.ledger_seq, o.fingerprint, {NEXT}, o.job, o.late_until
 FROM outcomes o JOIN latest l ON l.seq = o.seq AND l."position" = o."position"
 WHERE o.run = $run AND o.kind = 'submitted'
 """
@@ -114,7 +108,7 @@ _DOUBT = f"""
 INSERT INTO outcomes
 WITH {LATEST}
 SELECT $run, p."position", p.pid, p.key, p.op, CAST($attempt AS INTEGER), 'unknown', CAST($reason AS VARCHAR),
-  CAST($now AS TIMESTAMP), 0, '', $first + row_number() OVER () - 1, NULL, NULL
+  CAST($now AS TIMESTAMP), 0, '', {NEXT}, NULL, NULL
 FROM plan p LEFT JOIN latest o ON o."position" = p."position"
 WHERE p.run = $run AND p."position" IS NOT NULL AND {{which}}
 """

@@ -69,6 +69,9 @@ UPGRADES: tuple[Sequence[str], ...] = (
     (
         "INSERT INTO projection VALUES ('people', 0, 0)",
         "ALTER TABLE plans ADD COLUMN people BIGINT",
+        # Beyond any number that the counter has given out.
+        "CREATE SEQUENCE outcome_numbers START 1000000000000",
+        "DELETE FROM meta WHERE key = 'next_outcome'",
     ),
 )
 

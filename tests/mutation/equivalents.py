@@ -80,12 +80,6 @@ EQUIVALENT = (
         ("rows = doubted(batch.rows, None)",),
         "The batch is closed as unknown, and that is said of the attempt; the row's own memory is not read again.",
     ),
-    Equivalent(
-        "Ahead.read_on",
-        "first = self._read_to == 0 and at_once < self._limits.chunk",
-        ("first = self._read_to == 0 and at_once <= self._limits.chunk",),
-        "Where the two are equal, either is read.",
-    ),
     # -- rows and verdicts --------------------------------------------------------------------------------------------
     Equivalent(
         "keys_of",
@@ -95,21 +89,20 @@ EQUIVALENT = (
     ),
     Equivalent(
         "ops_of",
-        "return Counter(rows.reading.ops[rows.start : rows.stop] if isinstance(rows, Stretch) else "
-        "[row.op for row in rows])",
+        "ops = rows.reading.ops[rows.start : rows.stop] if isinstance(rows, Stretch) else [row.op for row in rows]",
         (
-            "return Counter(rows.reading.ops[rows.start : rows.stop] if (isinstance(rows, Stretch)) and False else "
-            "[row.op for row in rows])",
+            "ops = rows.reading.ops[rows.start : rows.stop] if (isinstance(rows, Stretch)) and False else "
+            "[row.op for row in rows]",
         ),
         _QUICKER,
     ),
     Equivalent(
         "addressed",
-        "return list(zip(reading.people[among], reading.ops[among], strict=True))",
+        "people = list(zip(reading.people[among], reading.ops[among], strict=True))",
         (
-            "return list(zip(reading.people[among], reading.ops[among], strict=None))",
-            "return list(zip(reading.people[among], reading.ops[among], strict=False))",
-            "return list(zip(reading.people[among], reading.ops[among], ))",
+            "people = list(zip(reading.people[among], reading.ops[among], strict=None))",
+            "people = list(zip(reading.people[among], reading.ops[among], strict=False))",
+            "people = list(zip(reading.people[among], reading.ops[among], ))",
         ),
         "The columns of a reading are of one length.",
     ),

@@ -115,6 +115,7 @@ def test_whoever_an_older_file_holds_as_refused_is_tried_again_from_an_hour_afte
             tx.execute(f"ALTER TABLE delivered DROP COLUMN {column}")
         tx.execute("ALTER TABLE plans DROP COLUMN people")
         tx.execute("DELETE FROM projection WHERE name = 'people'")
+        tx.execute("DROP SEQUENCE outcome_numbers")
         for key, refused in (("a", "x"), ("b", None)):
             tx.execute(
                 "INSERT INTO delivered VALUES (1, 'vip', $key, 1, 'p1', NULL, $refused, 'rejected', 'why', 7, "

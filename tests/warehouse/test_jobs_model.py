@@ -16,8 +16,7 @@ from hub.core.delivery.messages import OpenJob, Verdict
 from hub.core.delivery.rows import Row
 from hub.core.planning import Fate, Op
 from hub.core.scopes import Scope
-from hub.warehouse.outcomes import append_outcomes
-from hub.warehouse.schema import take_numbers
+from hub.warehouse.outcomes import NEXT, append_outcomes
 from hub.warehouse.settle import fold_so_far, settle
 from tests.searching import search
 from tests.warehouse import planning_model as model
@@ -120,9 +119,8 @@ class TwoRuns:
     def _accept_as_planned(self, run: int, position: int) -> None:
         """In one line for neighbours, as it is for almost everybody."""
         with self._engine.write() as tx:
-            seq = take_numbers(tx, "next_outcome", 1)
-            line = {"run": run, "position": position, "at": naive(self.now), "seq": seq}
-            tx.execute("INSERT INTO taken VALUES ($run, $position, $position, 1, $at, 0, $seq)", line)
+            line = {"run": run, "position": position, "at": naive(self.now)}
+            tx.execute(f"INSERT INTO taken SELECT $run, $position, $position, 1, $at, 0, {NEXT}", line)
 
     def fold(self) -> None:
         fold_so_far(self._engine, ORDINARY, now=self.now, in_flight_s=IN_FLIGHT.total_seconds())

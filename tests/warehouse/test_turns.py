@@ -27,10 +27,9 @@ from hub.errors import StoreError
 from hub.warehouse import postgres, schema, sleepers, turns
 from hub.warehouse.engine import Claimed
 from hub.warehouse.fence import Fenced
-from hub.warehouse.outcomes import append_outcomes
+from hub.warehouse.outcomes import NEXT, append_outcomes
 from hub.warehouse.payload import read_people
 from hub.warehouse.plan import make_plan
-from hub.warehouse.schema import take_numbers
 from hub.warehouse.settle import fold_so_far, settle
 from tests.postgres_server import LOCAL
 from tests.warehouse.planes import open_plane
@@ -141,7 +140,7 @@ def test_a_line_on_its_way_is_waited_for_before_the_sync_is_folded(engine: Any, 
     town(engine, "a@x", "b@x")
     reading = planned(engine, ASKED)
     with of(engine, ASKED).write() as tx:
-        earlier = take_numbers(tx, "next_outcome", 1)
+        earlier = a_number(tx)
         later = threads.submit(accept, engine, ASKED, reading, [1])
         folding = threads.submit(fold_so_far, engine_of_another_run(engine), ASKED, now=NOW, in_flight_s=900)
         assert wait_in_line(engine, later, folding)
@@ -155,6 +154,10 @@ def test_a_line_on_its_way_is_waited_for_before_the_sync_is_folded(engine: Any, 
     assert states(engine) == {"a@x": "present", "b@x": "present"}
 
 
+def a_number(tx: Any) -> int:
+    return int(tx.rows(f"SELECT {NEXT}")[0][0])
+
+
 def engine_of_another_run(engine: Any) -> Fenced:
     """Of the same sync: a run that removes withdrawn people folds what the ordinary one has reached."""
     return of(engine, BESIDE)
@@ -163,12 +166,12 @@ def engine_of_another_run(engine: Any) -> Fenced:
 def test_a_sync_may_be_folded_while_another_ones_lines_are_on_their_way(
     engine: Any, threads: ThreadPoolExecutor
 ) -> None:
-    """The numbers are of one row: whoever has taken a lower one of another sync and commits later is not overlooked."""
+    """The numbers are shared: whoever has taken a lower one of another sync and commits later is not overlooked."""
     town(engine, "a@x")
     reading = planned(engine, ASKED)
     accept(engine, ASKED, reading, [0])
     with of(engine, ELSEWHERE).write() as tx:
-        take_numbers(tx, "next_outcome", 1)
+        a_number(tx)
         threads.submit(settle, of(engine, ASKED), ASKED, now=NOW, in_flight_s=900).result(PATIENCE_S)
     assert states(engine) == {"a@x": "present"}
 

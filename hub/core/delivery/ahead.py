@@ -38,10 +38,10 @@ class Ahead:
         return apart(rows) if self._limits.apart else [rows]
 
     def read_on(self) -> Read | None:
-        """The first reading is short, so that sending begins at once."""
+        """The first reading is short, so that sending begins at once, and each one after it is longer, so that it is
+        there before everybody read so far is sent."""
         at_once = self._limits.batch * self._limits.concurrency
         if self._reading or self._all_read or len(self._fresh) > max(self._limits.chunk, at_once):
             return None
         self._reading = True
-        first = self._read_to == 0 and at_once < self._limits.chunk
-        return Read(self._read_to, at_once if first else self._limits.chunk)
+        return Read(self._read_to, min(self._limits.chunk, at_once + self._read_to))

@@ -7,7 +7,7 @@ its own is made only where something sets one person apart.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
 
@@ -119,12 +119,16 @@ def all_may_go(rows: Stretch) -> bool:
     return all(rows.reading.allowed[among]) and not any(rows.reading.until[among])
 
 
-def addressed(rows: Rows, reading: Reading) -> list[tuple[Person, Op]]:
-    """The people to speak about, and what is to be done about them."""
-    if isinstance(rows, Stretch):
+def addressed(rows: Rows, reading: Reading) -> tuple[list[Person], list[Person]]:
+    """The people to speak about: whom to add or update, and whom to remove."""
+    if not isinstance(rows, Stretch):
+        people = [(planned(row, reading).person, row.op) for row in rows]
+    elif Op.REMOVE not in reading.ops[rows.start : rows.stop]:
+        return list(reading.people[rows.start : rows.stop]), []
+    else:
         among = slice(rows.start, rows.stop)
-        return list(zip(reading.people[among], reading.ops[among], strict=True))
-    return [(planned(row, reading).person, row.op) for row in rows]
+        people = list(zip(reading.people[among], reading.ops[among], strict=True))
+    return [one for one, op in people if op.adds], [one for one, op in people if not op.adds]
 
 
 def apart(rows: Rows) -> list[Rows]:
@@ -134,6 +138,8 @@ def apart(rows: Rows) -> list[Rows]:
     return [tuple(row for row in rows if row.op.adds), tuple(row for row in rows if not row.op.adds)]
 
 
-def ops_of(rows: Rows) -> Counter[Op]:
+def ops_of(rows: Rows) -> Mapping[Op, int]:
     """How many rows there are of each kind."""
-    return Counter(rows.reading.ops[rows.start : rows.stop] if isinstance(rows, Stretch) else [row.op for row in rows])
+    ops = rows.reading.ops[rows.start : rows.stop] if isinstance(rows, Stretch) else [row.op for row in rows]
+    # Almost always one kind, and that is seen at a glance.
+    return {ops[0]: len(ops)} if ops and ops.count(ops[0]) == len(ops) else Counter(ops)

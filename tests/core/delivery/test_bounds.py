@@ -154,7 +154,8 @@ def test_it_reads_on_while_no_more_wait_than_a_chunk_or_all_requests_take() -> N
 def test_the_first_reading_is_no_longer_than_what_goes_out_at_once() -> None:
     assert Delivery(Limits(2, 2, chunk=9), lambda failures, after: None).start() == [Read(0, 4)]
     assert Delivery(Limits(2, 2, chunk=3), lambda failures, after: None).start() == [Read(0, 3)]
-    assert of(Read, machine_with(Limits(2, 2, chunk=9), 4, end=False)[1]) == [Read(4, 9)]
+    assert of(Read, machine_with(Limits(2, 2, chunk=9), 4, end=False)[1]) == [Read(4, 8)]
+    assert of(Read, machine_with(Limits(2, 2, chunk=9), 8, end=False)[1]) == [Read(8, 9)]
 
 
 def test_a_plan_without_people_is_completed_and_that_is_said_once() -> None:

@@ -51,6 +51,7 @@ def test_a_stretch_is_the_rows_that_were_read() -> None:
     assert (part[-1], len(part), len(part[:2])) == (Row(5, 5, "k5", Op.REMOVE, "f"), 3, 2)
     assert keys_of(part) == keys_of(tuple(part)) == {"k2", "k3", "k5"}
     assert ops_of(part) == ops_of(tuple(part)) == {Op.ADD: 2, Op.REMOVE: 1}
+    assert ops_of(part[:2]) == {Op.ADD: 2} and ops_of(part[2:]) == {Op.REMOVE: 1} and ops_of(()) == {}
 
 
 def test_a_batch_within_one_reading_stays_a_stretch_and_one_across_two_is_made_of_rows() -> None:
@@ -90,5 +91,7 @@ def test_all_may_go_where_each_is_allowed_for_good_whatever_becomes_of_the_neigh
 def test_those_who_are_addressed_are_those_of_the_batch_with_what_is_to_be_done() -> None:
     read = reading(1, 4, 5, 6)
     part = Stretch(read, 1, 3)
-    assert addressed(part, read) == [(Person("p4", "k4"), Op.ADD), (Person("p5", "k5"), Op.REMOVE)]
+    assert addressed(part, read) == ([Person("p4", "k4")], [Person("p5", "k5")])
     assert addressed(tuple(part), read) == addressed(part, read)
+    assert addressed(part[:1], read) == ([Person("p4", "k4")], [])
+    assert addressed(part[1:], read) == ([], [Person("p5", "k5")])
