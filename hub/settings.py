@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from hub.errors import ErrorCode, HubError, Problem
 # Found in tutorials and example files: starting with one of these would only look protected.
 KNOWN_SECRETS = frozenset({"admin", "changeme", "change-me", "example", "hub", "password", "secret", "test", "token"})
 SHORTEST_TOKEN = 8
+HOST = re.compile(r"(?!-)[a-z0-9_-]+(?<!-)(\.(?!-)[a-z0-9_-]+(?<!-))*")
 
 Names = Annotated[frozenset[str], NoDecode]
 
@@ -40,12 +42,22 @@ class Settings(BaseSettings):
     smtp_from: str | None = Field(None, description="Sender of the hub's e-mail.")
     log_level: str = "info"
 
-    @field_validator("egress_allow", "connectors", mode="before")
+    @field_validator("egress_allow", mode="before")
+    @classmethod
+    def refuse_what_opens_nothing(cls, value: object) -> object:
+        entries = [entry.strip() for entry in value.split(",")] if isinstance(value, str) else []
+        places = [f"entry {place}" for place, entry in enumerate(entries, 1) if entry and not _names_a_port(entry)]
+        if places:
+            raise ValueError(
+                f"{' and '.join(places)} cannot be used: write each as HOST:PORT, such as 10.0.0.5:8080 or "
+                "[::1]:8080, without a scheme or a path"
+            )
+        return _split_at_commas(value)
+
+    @field_validator("connectors", mode="before")
     @classmethod
     def split_at_commas(cls, value: object) -> object:
-        if isinstance(value, str):
-            return frozenset(part.strip() for part in value.split(",") if part.strip())
-        return value
+        return _split_at_commas(value)
 
     @field_validator("admin_token", "write_key", mode="after")
     @classmethod
@@ -99,6 +111,12 @@ def read_settings() -> Settings:
         raise HubError(*(_problem(tuple(e["loc"]), e["msg"]) for e in error.errors(include_input=False))) from None
 
 
+def _split_at_commas(value: object) -> object:
+    if isinstance(value, str):
+        return frozenset(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
 def _names_a_mail_server(address: str) -> bool:
     try:
         url = urlsplit(address)
@@ -106,6 +124,22 @@ def _names_a_mail_server(address: str) -> bool:
         return url.query in asked and bool(url.hostname) and url.path in {"", "/"} and url.port != 0
     except ValueError:
         return False
+
+
+def _names_a_port(entry: str) -> bool:
+    """Whether this is a host and a port, spelled as the egress policy looks for them."""
+    try:
+        asked = urlsplit(f"//{entry.lower()}")
+        host, port = asked.hostname or "", asked.port
+        if ":" in host:
+            spelled = f"[{IPv6Address(host)}]"
+        elif host.rpartition(".")[2].isdecimal():
+            spelled = str(IPv4Address(host))
+        else:
+            spelled = host if HOST.fullmatch(host) else ""
+    except ValueError:
+        return False
+    return bool(spelled and port) and entry.lower() == f"{spelled}:{port}"
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> Problem:
