@@ -52,12 +52,13 @@ class Settings(BaseSettings):
                 f"{' and '.join(places)} cannot be used: write each as HOST:PORT, such as 10.0.0.5:8080 or "
                 "[::1]:8080, without a scheme or a path"
             )
-        return _split_at_commas(value)
+        return _split_at_commas(value) if isinstance(value, str) else value
 
     @field_validator("connectors", mode="before")
     @classmethod
-    def split_at_commas(cls, value: object) -> object:
-        return _split_at_commas(value)
+    def allow_all_where_none_is_named(cls, value: object) -> object:
+        # In files of settings, a value left empty is one left out.
+        return (_split_at_commas(value) or None) if isinstance(value, str) else value
 
     @field_validator("admin_token", "write_key", mode="after")
     @classmethod
@@ -111,10 +112,8 @@ def read_settings() -> Settings:
         raise HubError(*(_problem(tuple(e["loc"]), e["msg"]) for e in error.errors(include_input=False))) from None
 
 
-def _split_at_commas(value: object) -> object:
-    if isinstance(value, str):
-        return frozenset(part.strip() for part in value.split(",") if part.strip())
-    return value
+def _split_at_commas(value: str) -> frozenset[str]:
+    return frozenset(part.strip() for part in value.split(",") if part.strip())
 
 
 def _names_a_mail_server(address: str) -> bool:

@@ -47,3 +47,14 @@ def test_every_entry_that_could_open_nothing_is_named_and_none_is_quoted(monkeyp
         "HUB_EGRESS_ALLOW entry 1 and entry 4 cannot be used: write each as HOST:PORT, such as 10.0.0.5:8080 or "
         "[::1]:8080, without a scheme or a path."
     )
+
+
+@pytest.mark.parametrize("empty", ["", " ", ","])
+def test_an_empty_list_of_connectors_is_the_same_as_none_set(monkeypatch: pytest.MonkeyPatch, empty: str) -> None:
+    monkeypatch.setenv("HUB_CONNECTORS", empty)
+    assert read_settings().connectors is None
+
+
+def test_a_list_of_connectors_allows_these(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_CONNECTORS", "webhook, s3,")
+    assert read_settings().connectors == {"webhook", "s3"}
