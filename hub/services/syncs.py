@@ -61,6 +61,7 @@ async def create(
     """
     to = await hub.store.destinations.need(destination, "input", "destination")
     of = await hub.store.segments.need(segment, "input", "segment")
+    audience = audience.strip()
     given = {**AT_FIRST, **settings, "audience": audience, "purposes": list(purposes)}
     given["alerts"] = Thresholds(**(given["alerts"] or {}))
     problems = [*key_problems(key), *await _problems(hub, to, given)]
@@ -84,6 +85,9 @@ async def update(hub: Hub, key: str, *, if_version: int | None = None, **changes
     """
     sync = await hub.store.syncs.need(key)
     to = await destination_of(hub, sync)
+    if changes.get("audience", sync.audience) != sync.audience:
+        # A name that was stored with blanks is somebody's audience, and stays until another one is given.
+        changes["audience"] = changes["audience"].strip()
     if "alerts" in changes:
         given = changes["alerts"]
         changes["alerts"] = Thresholds() if given is None else replace(sync.alerts, **given)

@@ -176,6 +176,25 @@ async def test_a_smaller_share_takes_people_out_and_a_larger_one_brings_them_bac
         assert store.there == everyone
 
 
+async def test_blanks_around_an_audience_are_no_part_of_its_name(store: Shop) -> None:
+    assert (await make(store, audience=" Gold\t")).audience == "Gold"
+    assert await refused(make(store, "third", audience="Gold ")) == [("CONFLICT", ("input", "audience"), None)]
+    assert (await make(store, "third", audience=" gold")).audience == "gold"
+    assert (await syncs.update(store.hub, "third", audience=" Silver ")).audience == "Silver"
+    for blank in ("", " \t"):
+        unnamed = [("INVALID", ("input", "audience"), None)]
+        assert await refused(syncs.update(store.hub, "third", audience=blank)) == unnamed
+
+
+async def test_an_audience_whose_name_was_stored_with_blanks_stays_until_another_is_named(store: Shop) -> None:
+    await make(store)
+    stored = await store.hub.store.syncs.need("second")
+    await store.hub.store.syncs.update(stored.id, audience=" gold ")
+    for unrelated in ({"schedule": "continuous"}, {"schedule": "manual", "audience": " gold "}):
+        assert (await syncs.update(store.hub, "second", **unrelated)).audience == " gold "
+    assert (await syncs.update(store.hub, "second", audience="gold")).audience == "gold"
+
+
 async def test_another_audience_means_remove_there_and_add_here(store: Shop) -> None:
     async with working(store.hub):
         await store.send()
