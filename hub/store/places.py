@@ -37,10 +37,12 @@ def next_place(scope: Scope, audience: str) -> str:
     return f"next {ORDINARY} empty {audience}" if scope is Scope.EMPTY else f"next {ORDINARY}"
 
 
-async def anything_waits(now: datetime) -> bool:
-    """Whether there is a run that nobody works on. Looking for one that may be claimed takes many times as long, and
-    almost always there is none."""
-    return await models.Run.filter(WORKED_ON, _unleased(now)).exists()
+async def lanes_with_work(now: datetime) -> list[str]:
+    """The lanes, urgent first, of the runs that nobody works on. Looking for one that may be claimed takes many times
+    as long, and almost always there is none, or none that is urgent."""
+    waiting = models.Run.filter(WORKED_ON, _unleased(now)).distinct().values_list("place", "destination_id")
+    lanes = {URGENT if erased_at or URGENT in str(place).split() else ORDINARY for place, erased_at in await waiting}
+    return sorted(lanes, key=(URGENT, ORDINARY).index)
 
 
 async def claimable(lane: str, owner: str, now: datetime) -> list[models.Run]:

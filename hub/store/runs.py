@@ -22,12 +22,11 @@ from hub.store.history import note
 from hub.store.leases import Claim, LeaseLost
 from hub.store.places import (
     ENDED,
-    ORDINARY,
     URGENT,
     WORKED_ON,
-    anything_waits,
     claimable,
     claimable_erasing,
+    lanes_with_work,
     next_place,
 )
 from hub.store.run_lists import RunLists
@@ -112,12 +111,14 @@ class Runs(RunLists):
 
         Interrupted runs, whose lease ran out, come before new ones, and urgent ones before all. Nothing is claimed for
         a paused destination, nor for a paused sync unless it removes people for good."""
-        if not await anything_waits(await self._database.now()):
+        waiting = await lanes_with_work(await self._database.now())
+        lanes = [lane for lane in waiting if lane == URGENT or not urgent_only]
+        if not lanes:
             return None
         for _ in range(TRIES):
             try:
                 async with self._database.transaction():
-                    for lane in (URGENT,) if urgent_only else (URGENT, ORDINARY):
+                    for lane in lanes:
                         if claimed := await self._claim(lane, owner, now, lease_s):
                             return claimed
                     return None

@@ -48,12 +48,16 @@ def fold(tx: Transaction, whose: Audience, now: datetime, in_flight_s: float) ->
 
 
 def _news(tx: Transaction, whose: Audience) -> list[News]:
-    found = tx.rows(_NEWS, whose._asdict())
-    told = [
-        (run, folded, max(filter(None, (single, taken)), default=0), bool(single) or jobs, scope == Scope.WITHDRAWN)
-        for run, folded, single, taken, jobs, scope in found
+    found = [
+        _news_of(tx, run, folded, beside=scope == Scope.WITHDRAWN)
+        for run, folded, scope in tx.rows(_UNSETTLED, whose._asdict())
     ]
-    return [News(*one) for one in told if one[2]]
+    return [news for news in found if news.upto > news.folded]
+
+
+def _news_of(tx: Transaction, run: int, folded: int, *, beside: bool) -> News:
+    [(single, jobs, taken)] = tx.rows(_LAST, {"run": run})
+    return News(run, folded, max(single or 0, taken or 0), singly=(single or 0) > folded or bool(jobs), beside=beside)
 
 
 def _take_turns(tx: Transaction, whose: Audience) -> int:
@@ -64,18 +68,26 @@ def _take_turns(tx: Transaction, whose: Audience) -> int:
 
 
 def _fold_one(tx: Transaction, whose: Audience, news: News, times: dict[str, Any], turn: int | None) -> None:
+    params = {**whose._asdict(), "run": news.run, "folded": news.folded, **times, "turn": turn}
     # Where nobody has a line of their own, all were accepted at the first attempt.
     simply = turn is None and not news.singly
+    [(unsettled,)] = tx.rows(_HELD, whose._asdict())
+    if simply and not unsettled:
+        _replace(tx, params, known=unsettled is not None)
+        return
     told = _TAKEN if simply else _TOLD.format(turn=_WHOSE_TURN[bool(turn)] if turn is not None else "")
-    params = {**whose._asdict(), "run": news.run, "folded": news.folded, **times, "turn": turn}
     how = {"told": told, **(_BESIDE if news.beside else _ORDINARY)}
-    if tx.rows("SELECT 1 FROM delivered WHERE sync = $sync AND audience = $audience LIMIT 1", whose._asdict()):
+    if unsettled is not None:
         _renew(tx, whose, _FOLD.format(into="folding", **how), params)
-    elif simply:
-        _execute(tx, _FIRST, params)
     else:
         # Nobody is replaced; of a remove of someone unknown there stays only what may still land.
         _execute(tx, _FOLD.format(into="delivered", **how), params)
+
+
+def _replace(tx: Transaction, params: dict[str, Any], *, known: bool) -> None:
+    if known:
+        _execute(tx, _TAKE_OUT, params)
+    _execute(tx, _PUT_IN, params)
 
 
 def _renew(tx: Transaction, whose: Audience, fold: str, params: dict[str, Any]) -> None:
@@ -98,11 +110,12 @@ def _execute(tx: Transaction, sql: str, params: dict[str, Any]) -> None:
     tx.execute(sql, {name: value for name, value in params.items() if re.search(rf"\${name}\b", sql)})
 
 
-_LAST = "(SELECT max(seq) FROM {log} w WHERE w.run = h.run AND w.seq > h.folded)"
-_NEWS = f"""
-SELECT run, folded, {_LAST.format(log="outcomes")} AS single, {_LAST.format(log="taken")} AS taken,
-  EXISTS (SELECT 1 FROM outcomes w WHERE w.run = h.run AND w.kind = 'submitted') AS jobs, scope
-FROM plans h WHERE sync = $sync AND audience = $audience AND settled_at IS NULL ORDER BY run
+_UNSETTLED = """
+SELECT run, folded, scope FROM plans WHERE sync = $sync AND audience = $audience AND settled_at IS NULL ORDER BY run
+"""
+_LAST = """
+SELECT max(seq), bool_or(kind = 'submitted'), (SELECT max(seq) FROM taken WHERE run = $run) FROM outcomes
+WHERE run = $run
 """
 
 _RETRY_AT = " ".join(
@@ -173,8 +186,19 @@ WITH told AS (
   JOIN plan p ON p.run = $run AND p."position" = t.place),
 """
 
-# Where nobody was known before, whoever was accepted is there, and nobody else.
-_FIRST = f"""
+# Whether something in an audience may still land or is to be repeated; null where nobody is known of it.
+_HELD = """
+SELECT bool_or(coalesce(late_until, job_until, leaving_until) IS NOT NULL OR again IS NOT NULL) FROM delivered
+WHERE sync = $sync AND audience = $audience
+"""
+
+# Where nothing is open, whoever was accepted is there, and whoever was removed is not; nothing else is left of before.
+_TAKE_OUT = f"""
+{_TAKEN.rstrip().rstrip(",")}
+DELETE FROM delivered USING told WHERE delivered.sync = $sync AND delivered.audience = $audience
+AND delivered.key = told.key
+"""
+_PUT_IN = f"""
 INSERT INTO delivered (sync, audience, key, pid, external_id, fingerprint, state, attempts, "at", run)
 {_TAKEN} wanted AS (SELECT * FROM told WHERE op = 'add')
 SELECT $sync, $audience, key, pid, external_id, fingerprint, 'present', 0, "at", $run FROM wanted
