@@ -14,14 +14,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
 from hub.again import tried_again
 from hub.core.audits import Audit
-from hub.core.clock import aware, naive
+from hub.core.clock import naive
 from hub.core.planning import PlanRequest
 from hub.core.scopes import Scope
 from hub.sdk.contract import ListedAs
@@ -143,7 +143,7 @@ def _read(reader: Reader, which: str, number: int) -> Audit | None:
     if not rows:
         return None
     found = Audit(*rows[0])
-    return replace(found, began_at=aware(found.began_at), ended_at=aware(found.ended_at))
+    return replace(found, began_at=found.began_at.replace(tzinfo=UTC), ended_at=found.ended_at.replace(tzinfo=UTC))
 
 
 def _keep(tx: Transaction, sync: int, audit: Audit) -> None:

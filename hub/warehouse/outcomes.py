@@ -164,7 +164,7 @@ def _lines(run: int, verdict: Verdict, at: datetime, seqs: Sequence[int]) -> pa.
 
 
 def _people(rows: Rows) -> pa.Table:
-    if isinstance(rows, Stretch):
+    if isinstance(rows, Stretch) and rows.reading.lines is not None:
         return rows.reading.lines.slice(rows.start, len(rows))
     columns = zip(*((row.position, row.pid, row.key, row.op, row.fingerprint) for row in rows), strict=True)
     return pa.table([pa.array(column, kind) for column, kind in zip(columns, _KINDS, strict=True)], schema=_LINES)

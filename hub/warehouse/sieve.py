@@ -87,4 +87,5 @@ class Sifted:
 
 
 def _positions(mask: pa.Array) -> list[int]:
-    return pc.indices_nonzero(mask).to_pylist()
+    positions: list[int] = pc.indices_nonzero(mask).to_pylist()
+    return positions

@@ -245,8 +245,9 @@ class Stretch:
 
     @property
     def schema(self) -> pa.Schema:
-        kinds = {name: STORED.get(self.staged.typed.get(name), pa.string()) for name in self.staged.columns}
-        return pa.schema([("line", pa.int64()), *((self.staged.columns[name], kind) for name, kind in kinds.items())])
+        told = {name: self.staged.typed.get(name, TraitType.TEXT) for name in self.staged.columns}
+        kinds = [(self.staged.columns[name], STORED.get(kind, pa.string())) for name, kind in told.items()]
+        return pa.schema([("line", pa.int64()), *kinds])
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         item: Item | None = self.first

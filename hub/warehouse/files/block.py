@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -51,7 +51,7 @@ class Block:
 
 
 class FileReader(Protocol):
-    def __call__(self, path: Path, tape: Tape) -> Iterator[Block]:
+    def __call__(self, path: Path, tape: Tape) -> Generator[Block, None, None]:
         """Raises HubError INVALID for a file that cannot be read as a whole."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,7 +51,8 @@ class LineCount:
             self.last_ends = 0
             return range_of(self.row - rows + self.extra, rows), ()
         ends = inside.to_pylist() if inside is not None else [0] * rows
-        found, between = [], []
+        found: list[int] = []
+        between: list[Rejection] = []
         for own in ends:
             between.extend(self._skipped())
             found.append(self.row + self.extra)
@@ -74,7 +75,7 @@ class LineCount:
             self._pass(own)
 
 
-def read_csv(path: Path, tape: Tape) -> Iterator[Block]:
+def read_csv(path: Path, tape: Tape) -> Generator[Block, None, None]:
     dialect = sniff(path)
     count = LineCount()
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import duckdb
@@ -41,7 +41,7 @@ CASE WHEN {raw} = 'null' THEN '' WHEN NOT starts_with({raw}, '"') THEN {raw}
 WHEN contains({raw}, '\\') THEN json_extract_string({raw}, '$') ELSE substr({raw}, 2, length({raw}) - 2) END"""
 
 
-def read_ndjson(path: Path, tape: Tape) -> Iterator[Block]:
+def read_ndjson(path: Path, tape: Tape) -> Generator[Block, None, None]:
     _check_encoding(path)
     with duckdb.connect(config={"enable_external_access": "false", "autoload_known_extensions": "false"}) as parser:
         line, objects = 1, 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import orjson
@@ -15,7 +15,7 @@ from hub.warehouse.files.block import DAMAGE, Block, Native, Tape, check_names, 
 ROWS = 20_000
 
 
-def read_parquet(path: Path, tape: Tape) -> Iterator[Block]:
+def read_parquet(path: Path, tape: Tape) -> Generator[Block, None, None]:
     try:
         with parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
             names = [name.strip() for name in file.schema_arrow.names]
