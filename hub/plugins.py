@@ -13,6 +13,7 @@ import pluggy
 
 from hub.core.spellings import unknown_spellings
 from hub.errors import ErrorCode, nearest, refuse
+from hub.sdk.config import ConnectorConfig
 from hub.sdk.contract import Connector
 from hub.sdk.hooks import ENTRY_POINT_GROUP, Hooks
 
@@ -95,6 +96,8 @@ def _refuse_unfit(connector: ConnectorClass) -> None:
     if missing or inspect.isabstract(connector):
         lacking = missing or sorted(connector.__abstractmethods__)
         raise TypeError(f"{connector.__name__} lacks {', '.join(lacking)}")
+    if not (inspect.isclass(connector.Config) and issubclass(connector.Config, ConnectorConfig)):
+        raise TypeError(f"{connector.__name__}.Config must be a ConnectorConfig of hub.sdk")
     if problems := unknown_spellings(connector.capabilities.spellings.values()):
         raise ValueError(f"{connector.__name__}: {'; '.join(problems)}")
     if not _KEY.fullmatch(connector.key):

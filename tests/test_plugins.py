@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from hub.errors import ErrorCode, HubError
 from hub.plugins import load_registry
@@ -52,6 +53,14 @@ class Misspelt(Tiny):
 
 class Shouting(Tiny):
     key = "Not A Key!"
+
+
+class Anything(BaseModel):
+    """What takes misspelt fields, and cannot say whom it dials."""
+
+
+class Careless(Tiny):
+    Config = Anything  # type: ignore[assignment]
 
 
 @pytest.fixture
@@ -108,6 +117,11 @@ def test_a_hook_that_returns_a_class_where_a_list_belongs_says_so(monkeypatch: p
 
 def test_a_plugin_that_names_an_unknown_spelling_is_told_which_was_meant(plugin: Any) -> None:
     assert "did you mean meta.email?" in load_registry(found=[plugin("odd", Misspelt)]).disabled["odd"]
+
+
+def test_a_plugin_whose_configuration_is_not_the_sdks_is_told_so_before_a_destination_is_made(plugin: Any) -> None:
+    said = "TypeError: Careless.Config must be a ConnectorConfig of hub.sdk"
+    assert load_registry(found=[plugin("odd", Careless)]).disabled == {"odd": said}
 
 
 def test_a_plugin_without_the_hook_says_so() -> None:

@@ -13,9 +13,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
-from pydantic import BaseModel
-
 from hub.sdk.capabilities import KEYS, ApiVersion, Capabilities, ListedAs
+from hub.sdk.config import ConnectorConfig
 from hub.sdk.feedback import Feedback, Inbound
 from hub.sdk.workspace import NOWHERE, Workspace
 
@@ -156,7 +155,7 @@ class Page:
     total: int | None = None
 
 
-C = TypeVar("C", bound=BaseModel)
+C = TypeVar("C", bound=ConnectorConfig)
 
 
 class Connector(ABC, Generic[C]):
@@ -171,7 +170,7 @@ class Connector(ABC, Generic[C]):
     title: ClassVar[str]
     channel: ClassVar[Channel]
     capabilities: ClassVar[Capabilities]
-    Config: ClassVar[type[BaseModel]]
+    Config: ClassVar[type[ConnectorConfig]]
     scopes: ClassVar[Sequence[str]] = ()
     """The least that the credentials must be allowed, in the vendor's words."""
     versions: ClassVar[Sequence[ApiVersion]] = ()
