@@ -34,16 +34,17 @@ def number_of(value: str, noun: str, *path: str) -> int:
     return read[1]
 
 
-def cursor(position: int) -> str:
-    return _packed(f"after:{position}")
+def cursor(listed: str, position: int) -> str:
+    """A place in one list, which `listed` tells from every other."""
+    return _packed(f"{listed}:{position}")
 
 
-def position_of(value: str | None) -> int | None:
-    """The position behind a cursor, None to begin at the start; HubError INVALID for anything else."""
+def position_of(value: str | None, listed: str) -> int | None:
+    """The position behind a cursor of that list, None to begin at the start; HubError INVALID for anything else."""
     if value is None:
         return None
     read = read_id(value)
-    if read is None or read[0] != "after":
+    if read is None or read[0] != listed:
         raise refuse(ErrorCode.INVALID, "This is no cursor of this list: take one from `pageInfo` or `edges`.", "after")
     return read[1]
 

@@ -70,7 +70,7 @@ def in_utc(moment: Any, *path: str) -> datetime | None:
 
 
 First = Annotated[int | None, strawberry.argument(description="How many at most: 50 if left out, 100 at most.")]
-After = Annotated[str | None, strawberry.argument(description="The cursor after which to go on.")]
+After = Annotated[str | None, strawberry.argument(description="The cursor after which to go on, taken from this list.")]
 Key = Annotated[str, strawberry.argument(description="The key: the slug chosen when it was created.")]
 AsOf = Annotated[
     datetime | None,

@@ -109,6 +109,27 @@ async def test_a_cursor_from_nowhere_is_refused(peopled: Served) -> None:
     assert (error["extensions"]["code"], error["extensions"]["path"]) == ("INVALID", ["after"])
 
 
+async def test_a_cursor_of_another_list_is_refused(peopled: Served) -> None:
+    await make(peopled, "all", "everyone")
+    await make(peopled, "austria", 'country = "AT"')
+    ask = """{ segments(first: 1) { pageInfo { endCursor } }
+        segment(key: "all") { members(first: 1) { pageInfo { endCursor } } } }"""
+    found = await peopled.ask(ask)
+    of_segments = found["segments"]["pageInfo"]["endCursor"]
+    of_members = found["segment"]["members"]["pageInfo"]["endCursor"]
+    before_lists_were_told_apart = "YWZ0ZXI6MQ"
+    for query, after in (
+        ("query($after: String) { syncs(after: $after) { totalCount } }", of_segments),
+        ("query($after: String) { profiles(after: $after) { totalCount } }", of_members),
+        ('query($after: String) { segment(key: "austria") { members(after: $after) { totalCount } } }', of_members),
+        ("query($after: String) { segments(after: $after) { totalCount } }", before_lists_were_told_apart),
+    ):
+        error = await peopled.refused(query, after=after)
+        assert (error["extensions"]["code"], error["extensions"]["path"]) == ("INVALID", ["after"]), query
+    again = await peopled.ask("query($after: String) { segments(after: $after) { nodes { key } } }", after=of_segments)
+    assert again == {"segments": {"nodes": [{"key": "austria"}]}}
+
+
 async def test_an_as_of_evaluation_leaves_the_live_members_alone(peopled: Served) -> None:
     await make(peopled, "buyers", "did(purchase, last 30 days)")
     query = """mutation { segmentEvaluate(key: "buyers", asOf: "2026-01-31T00:00:00Z") {

@@ -61,6 +61,6 @@ class ProfileQueries:
 
     @strawberry.field(description="Every person, in the order in which they became known.")
     async def profiles(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Profile]:
-        window, read = Window.of(first, after), info.context.read
+        window, read = Window.of("profiles", first, after), info.context.read
         people = await read(views.profiles, window.position, window.beyond)
         return page(window, people, lambda person: person.pid, Profile.of, lambda: read(views.count_profiles))

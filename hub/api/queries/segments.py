@@ -34,7 +34,7 @@ class SegmentQueries:
 
     @strawberry.field(description="Every segment, in the order in which they were created.")
     async def segments(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Segment]:
-        window, stored = Window.of(first, after), info.context.hub.store.segments
+        window, stored = Window.of("segments", first, after), info.context.hub.store.segments
         found = await stored.page(window.beyond, window.position)
         return page(window, found, lambda record: record.id, Segment.of, stored.count)
 

@@ -30,7 +30,7 @@ class SyncQueries:
 
     @strawberry.field(description="Every sync, in the order in which they were created.")
     async def syncs(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Sync]:
-        window, stored = Window.of(first, after), info.context.hub.store.syncs
+        window, stored = Window.of("syncs", first, after), info.context.hub.store.syncs
         found = await stored.page(window.beyond, window.position)
         return page(window, found, lambda record: record.id, Sync.of, stored.count)
 

@@ -78,6 +78,7 @@ class SyncAudit:
 
     @strawberry.field(description="People of ours about whom something was found, in the order in which they came.")
     async def people(self, info: Info, kind: Kind, first: First = UNSET, after: After = UNSET) -> Connection[Profile]:
-        window, read, whose = Window.of(first, after), info.context.read, (self.record.id, kind.value)
+        read, whose = info.context.read, (self.record.id, kind.value)
+        window = Window.of(f"people of audit {self.record.id}, {kind.value}", first, after)
         found = await read(audit.people, *whose, window.position, window.beyond)
         return page(window, found, lambda person: person.pid, Profile.of, lambda: read(audit.count_people, *whose))

@@ -48,20 +48,22 @@ class Connection(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A part of a list: `limit` things after `position`, or from the start when it is None."""
+    """A part of the list `listed`: `limit` things after `position`, or from the start when it is None."""
 
+    listed: str
     position: int | None
     limit: int
 
     @classmethod
-    def of(cls, first: int | None, after: str | None) -> Window:
-        """The window asked for; HubError LIMIT or INVALID for one that is too large or makes no sense."""
+    def of(cls, listed: str, first: int | None, after: str | None) -> Window:
+        """The window asked for; HubError LIMIT or INVALID for one that is too large, makes no sense or is of another
+        list."""
         limit = PAGE if given(first) is None else int(given(first))
         if limit > LARGEST_PAGE:
             raise refuse(ErrorCode.LIMIT, f"`first` is {limit}; at most {LARGEST_PAGE} come at once: page on.", "first")
         if limit < 0:
             raise refuse(ErrorCode.INVALID, "`first` must not be negative.", "first")
-        return cls(position_of(given(after)), limit)
+        return cls(listed, position_of(given(after), listed), limit)
 
     @property
     def beyond(self) -> int:
@@ -78,7 +80,7 @@ def page(
 ) -> Connection[T]:
     """A page of up to `window.beyond` rows; `place` is the row's position in the list."""
     shown = rows[: window.limit]
-    edges = [Edge(cursor=cursor(place(row)), node=show(row)) for row in shown]
+    edges = [Edge(cursor=cursor(window.listed, place(row)), node=show(row)) for row in shown]
     info = PageInfo(
         has_next_page=len(rows) > window.limit,
         has_previous_page=window.position is not None,

@@ -154,7 +154,7 @@ class Run(Node):
         "`removeRejected` of the counts together."
     )
     async def rejections(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Rejection]:
-        window, read = Window.of(first, after), info.context.read
+        window, read = Window.of(f"rejections of run {self.record.id}", first, after), info.context.read
         found = await read(views.rejections, self.record.id, window.position, window.beyond)
         return page(
             window,
@@ -183,7 +183,8 @@ class Run(Node):
         "seconds of them out, and its last ones."
     )
     async def requests(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[RunRequest]:
-        window, history, number = Window.of(first, after), info.context.hub.store.history, self.record.id
+        history, number = info.context.hub.store.history, self.record.id
+        window = Window.of(f"requests of run {number}", first, after)
         found = await history.requests(number, window.beyond, window.position)
         return page(
             window, found, lambda request: request.number, RunRequest.of, lambda: history.count_requests(number)

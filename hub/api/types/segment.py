@@ -78,8 +78,7 @@ class Segment(Node):
 
     @strawberry.field(description="The members by the last live evaluation, in the order in which they became known.")
     async def members(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Profile]:
-        window = Window.of(first, after)
-        read = info.context.read
+        window, read = Window.of(f"members of segment {self.number}", first, after), info.context.read
         people = await read(views.members, self.number, window.position, window.beyond)
         return page(
             window, people, lambda person: person.pid, Profile.of, lambda: read(views.count_members, self.number)

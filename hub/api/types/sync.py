@@ -117,8 +117,8 @@ class Sync(Node):
     ) -> Connection[LazyRejected]:
         from hub.api.types.run import RejectedPerson
 
-        window, read = Window.of(first, after), info.context.read
-        whose = (self.record.id, self.record.audience, quarantined)
+        read, whose = info.context.read, (self.record.id, self.record.audience, quarantined)
+        window = Window.of(f"rejected of sync {self.record.id}, quarantined {quarantined}", first, after)
         found = await read(rejected.rejected, *whose, window.position, window.beyond)
         return page(
             window,
@@ -151,7 +151,8 @@ class Sync(Node):
     async def runs(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[LazyRun]:
         from hub.api.types.run import Run
 
-        window, runs, number = Window.of(first, after), info.context.hub.store.runs, self.record.id
+        runs, number = info.context.hub.store.runs, self.record.id
+        window = Window.of(f"runs of sync {number}", first, after)
         found = await runs.of_sync(number, window.beyond, window.position)
         return page(window, found, lambda run: run.id, Run.of, lambda: runs.count_of_sync(number))
 
