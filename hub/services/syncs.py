@@ -96,6 +96,8 @@ async def update(hub: Hub, key: str, *, if_version: int | None = None, **changes
     if changes.get("audience", sync.audience) != sync.audience:
         await _refuse_taken_audience(hub, to, changes["audience"])
     changed = await hub.store.syncs.update(sync.id, if_version=if_version, **_tidied(changes))
+    if not changes:
+        return changed
     await empty_left_audiences(hub, changed)
     # Other purposes may take people's permission away, and a continuous sync has something new to say.
     hub.signals.consent_changed.set()

@@ -69,11 +69,13 @@ class Repository(ABC, Generic[R]):
             raise self._gone()
         return found
 
-    async def _swap(self, id: int, if_version: int | None, changes: dict[str, Any]) -> None:
-        """Change a versioned row if its version still is `if_version` (None: any), and count the version up."""
+    async def _swap(self, id: int, if_version: int | None, changes: dict[str, Any]) -> bool:
+        """Change a versioned row if its version still is `if_version` (None: any), and count the version up; False
+        where there was nothing to change."""
         rows = self.model.filter(id=id) if if_version is None else self.model.filter(id=id, version=if_version)
-        if not await rows.update(**changes, version=F("version") + 1):
+        if not await (rows.update(**changes, version=F("version") + 1) if changes else rows.exists()):
             raise await self._stale(id, if_version)
+        return bool(changes)
 
     async def _stale(self, id: int, if_version: int | None) -> HubError:
         version = await self.model.filter(id=id).values_list("version", flat=True)

@@ -55,12 +55,12 @@ class Segments(KeyedRepository[Segment]):
             before = await models.Segment.filter(id=id).select_for_update().first()
             if before is None:
                 raise self._gone()
-            await self._swap(id, if_version, changes)
-            row = await models.Segment.get(id=id)
-            await _keep_version(row)
-            if row.rule == before.rule:
-                good = models.SegmentEvaluation.filter(segment_id=id, version=row.version - 1)
-                await good.update(version=row.version)
+            if await self._swap(id, if_version, changes):
+                row = await models.Segment.get(id=id)
+                await _keep_version(row)
+                if row.rule == before.rule:
+                    good = models.SegmentEvaluation.filter(segment_id=id, version=row.version - 1)
+                    await good.update(version=row.version)
         return await self._one(id)
 
     @stored

@@ -85,6 +85,13 @@ async def test_an_update_against_an_old_version_is_refused(peopled: Served) -> N
     assert (error["code"], error["path"]) == ("CONFLICT", ["input", "ifVersion"])
 
 
+async def test_an_update_that_names_nothing_changes_nothing(peopled: Served) -> None:
+    await make(peopled, "austria", 'country = "AT"')
+    for nothing in ({}, {"ifVersion": 1}, {"ifVersion": None}):
+        kept = (await peopled.ask(UPDATE, key="austria", input=nothing))["segmentUpdate"]["segment"]
+        assert (kept["version"], kept["evaluation"]["size"]) == (1, 2)
+
+
 async def test_an_unknown_key_is_not_found_at_the_key(peopled: Served) -> None:
     [error] = (await peopled.ask(UPDATE, key="nobody", input={"name": "C"}))["segmentUpdate"]["errors"]
     assert (error["code"], error["path"]) == ("NOT_FOUND", ["key"])

@@ -176,6 +176,15 @@ async def test_a_smaller_share_takes_people_out_and_a_larger_one_brings_them_bac
         assert store.there == everyone
 
 
+async def test_an_update_that_names_nothing_changes_nothing_and_wakes_nobody(store: Shop) -> None:
+    hub, key = store.hub, store.sync.key
+    hub.signals.consent_changed.clear()
+    assert await syncs.update(hub, key) == await syncs.update(hub, key, if_version=1) == store.sync
+    assert not hub.signals.consent_changed.is_set()
+    assert await refused(syncs.update(hub, key, if_version=2)) == [("CONFLICT", ("input", "ifVersion"), None)]
+    assert await refused(syncs.update(hub, "none")) == [("NOT_FOUND", ("key",), None)]
+
+
 async def test_blanks_around_an_audience_are_no_part_of_its_name(store: Shop) -> None:
     assert (await make(store, audience=" Gold\t")).audience == "Gold"
     assert await refused(make(store, "third", audience="Gold ")) == [("CONFLICT", ("input", "audience"), None)]

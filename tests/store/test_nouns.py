@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hub.core.alerts.channel import AlertChannelKind
 from hub.core.records import Evaluation, Lens, Sync, SyncMode
 from hub.errors import ErrorCode, HubError, Problem
 from hub.store import Store
@@ -87,6 +88,27 @@ async def test_changes_without_a_version_all_go_in(store: Store) -> None:
     made = await store.segments.create(key="vip", name="VIP", rule="everyone")
     await asyncio.gather(*(store.segments.update(made.id, name=f"N{number}") for number in range(5)))
     assert [kept.version for kept in await store.segments.versions(made.id)] == [6, 5, 4, 3, 2, 1]
+
+
+async def test_where_nothing_is_changed_there_is_no_new_version(store: Store) -> None:
+    sync = await make_sync(store)
+    channel = await store.alert_channels.create(
+        key="ops", name="Ops", kind=AlertChannelKind.EMAIL, to=["ops@example.com"]
+    )
+    for noun, id in (
+        (store.segments, sync.segment_id),
+        (store.destinations, sync.destination_id),
+        (store.syncs, sync.id),
+        (store.alert_channels, channel.id),
+    ):
+        before = await noun.find(id)
+        assert await noun.update(id) == await noun.update(id, if_version=1) == before == await noun.find(id)
+        with pytest.raises(HubError) as refused:
+            await noun.update(id, if_version=2)
+        assert (refused.value.code, refused.value.problems[0].path) == (ErrorCode.CONFLICT, ("input", "ifVersion"))
+        with pytest.raises(HubError, match="no longer exists"):
+            await noun.update(id + 9)
+    assert len(await store.segments.versions(sync.segment_id)) == 1
 
 
 async def test_what_is_gone_cannot_be_changed(store: Store) -> None:
