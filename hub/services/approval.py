@@ -56,8 +56,9 @@ async def _changed(hub: Hub, run: Run, sync: Sync, kept: Mapping[str, Any]) -> s
     then = plans.from_json(kept["request"])
     await catch_up(hub)
     capabilities = await capabilities_of(hub, await destination_of(hub, sync))
-    asked = {"run": run.id, "scope": run.scope, "lens": then.lens, "audience": run.audience}
-    today = await plans.request_for(hub, sync, capabilities, **asked)
+    today = await plans.request_for(
+        hub, sync, capabilities, run=run.id, scope=run.scope, lens=then.lens, audience=run.audience
+    )
     if replace(today, now=then.now) != then:
         return "the settings of the sync or its destination have changed since"
     people = await asyncio.to_thread(differences, hub.engine, today)

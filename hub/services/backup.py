@@ -93,8 +93,8 @@ async def _copy_planes(hub: Hub, folder: Path) -> None:
 
     # No outcome can be written meanwhile, so neither plane knows of a delivery that the other does not.
     await asyncio.to_thread(hub.engine.copy_to, folder / WAREHOUSE, copy_control_plane)
-    limits = {"memory_limit": hub.settings.memory_limit, "threads": hub.settings.threads}
-    await asyncio.to_thread(rewrite, folder / WAREHOUSE, **limits)
+    memory, threads = hub.settings.memory_limit, hub.settings.threads
+    await asyncio.to_thread(rewrite, folder / WAREHOUSE, memory_limit=memory, threads=threads)
 
 
 async def _write_control_plane(hub: Hub, folder: Path) -> None:

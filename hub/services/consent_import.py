@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,7 +123,7 @@ class Part:
 
 def _parts(
     hub: Hub, path: Path, file_format: FileFormat, renaming: Renaming, purposes: Sequence[str]
-) -> Iterator[Part]:
+) -> Generator[Part, None, None]:
     with closing(Tape(path)) as tape:
         for block in READERS[file_format](path, tape):
             lines = _lines(renaming.renamed(block), damaged=tape.damaged)
@@ -131,7 +131,7 @@ def _parts(
             yield Part(Heard(heard.statements, [*block.rejections, *heard.rejections]), tape.bytes)
 
 
-async def _ahead(parts: Iterator[Part]) -> AsyncIterator[Part]:
+async def _ahead(parts: Iterator[Part]) -> AsyncGenerator[Part, None]:
     """Each part, while the next one is read and heard in a thread beside."""
     upcoming = asyncio.create_task(asyncio.to_thread(next, parts, None))
     try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from hub.core.delivery.jobs import Followed
 from hub.core.delivery.messages import CancelRequested, DrainRequested, Ended, Finish
 from hub.core.history import MomentKind
 from hub.core.planning import PlanRequest, Swap
@@ -166,7 +167,8 @@ class Course:
     async def _send(self, plan: dict[str, Any], request: PlanRequest, sync: Sync, connector: Connector[Any]) -> Finish:
         if not plan["steps"] and not request.is_snapshot:
             return Finish(Ended.COMPLETED)
-        before, followed = 0, []
+        before = 0
+        followed: list[Followed] = []
         if self._begun:
             before, followed = await leftovers.take_over(self._hub, self._holding, connector.limits(), self._note)
             if self._run.cancel_requested:

@@ -114,7 +114,8 @@ async def _tend(hub: Hub, vendors: Vendors, erasure: Erasure) -> None:
 
 def rest(attempts: int) -> timedelta:
     """How long a destination is left alone after so many attempts."""
-    return min(FIRST_REST * 2 ** min(attempts, 10), LONGEST_REST)
+    doubled: timedelta = FIRST_REST * 2 ** min(attempts, 10)
+    return min(doubled, LONGEST_REST)
 
 
 async def syncs_at(hub: Hub, destination: int) -> list[Sync]:
@@ -178,8 +179,8 @@ async def _removals(hub: Hub, erasure: Erasure, place: ErasurePlace) -> list[Run
     for sync in await syncs_at(hub, place.destination_id):
         seen = await asyncio.to_thread(traces.trace, hub.engine, erasure.external_id or "", [sync.id])
         if seen.there:
-            about = {"now": hub.clock.now(), "scope": Scope.WITHDRAWN}
-            queued.append(await hub.store.runs.queue(sync.id, RunCause.ERASURE, **about))
+            now = hub.clock.now()
+            queued.append(await hub.store.runs.queue(sync.id, RunCause.ERASURE, now=now, scope=Scope.WITHDRAWN))
     return queued
 
 

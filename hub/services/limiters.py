@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from hub.core.limits.limiter import Said, after, decide, seen, taken, under
 from hub.core.limits.memory import Memory, memory_of, recalled
+from hub.sdk.answers import Response
 from hub.sdk.contract import Capabilities
 from hub.sdk.errors import TransientError
-from hub.sdk.http import Response
 from hub.sdk.limits import Limit
 
 T = TypeVar("T")

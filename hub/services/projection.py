@@ -129,7 +129,7 @@ def _turn(hub: Hub) -> asyncio.Lock:
 
 def _follow(entries: pa.Table, watermark: int) -> bool:
     first, last = entries["seq"][0].as_py(), entries["seq"][-1].as_py()
-    return first == watermark + 1 and last == watermark + entries.num_rows
+    return bool(first == watermark + 1 and last == watermark + entries.num_rows)
 
 
 @tried_again

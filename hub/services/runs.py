@@ -110,8 +110,9 @@ async def plan_anew(hub: Hub, run: Run, why: str) -> None:
     problem = Problem(ErrorCode.CONFLICT, f"The plan went out of date while it waited for approval: {why}.")
     await _let_go_of_plan(hub, await hub.store.runs.request_cancel(run.id, now=now, why=problem))
     if run.sync_id:
-        where = {"scope": run.scope, "audience": run.audience, "as_of": run.as_of}
-        await hub.store.runs.queue(run.sync_id, run.cause, now=now, **where)
+        await hub.store.runs.queue(
+            run.sync_id, run.cause, now=now, scope=run.scope, audience=run.audience, as_of=run.as_of
+        )
     hub.signals.run_queued.set()
 
 

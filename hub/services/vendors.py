@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -48,7 +48,7 @@ class Vendors:
 
     async def allowance(self, destination: Destination) -> Memory:
         """What was known of its limits when somebody last spoke for it."""
-        return Memory(**await self._hub.store.destinations.allowance(destination.id))  # type: ignore[typeddict-item]
+        return cast(Memory, await self._hub.store.destinations.allowance(destination.id))
 
     async def remember(self, destination: Destination) -> None:
         """So that whoever speaks for the destination next knows what is left, today, of what it allows."""

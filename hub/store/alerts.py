@@ -47,7 +47,7 @@ class AlertChannels(KeyedRepository[AlertChannel]):
 
     @stored
     async def update(
-        self, id: int, *, if_version: int | None = None, secret: str | None = None, **changes: Any
+        self, /, id: int, *, if_version: int | None = None, secret: str | None = None, **changes: Any
     ) -> AlertChannel:
         """Changes of `name`, `url`, `to` and the `secret` as a new version; HubError CONFLICT when it is not at
         `if_version`."""

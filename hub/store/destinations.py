@@ -48,7 +48,7 @@ class Destinations(KeyedRepository[Destination]):
 
     @stored
     async def update(
-        self, id: int, *, if_version: int | None = None, secrets: Mapping[str, Any] | None = None, **changes: Any
+        self, /, id: int, *, if_version: int | None = None, secrets: Mapping[str, Any] | None = None, **changes: Any
     ) -> Destination:
         """Changes of `name`, `config` (whole, without secrets) and `feedback_purposes` as a new version. `secrets`
         merges by field: one that is not named stays, None removes. HubError CONFLICT when it is not at `if_version`."""

@@ -24,7 +24,7 @@ class Purposes(KeyedRepository[Purpose]):
         return await self._one(row.id)
 
     @stored
-    async def update(self, id: int, **changes: Any) -> Purpose:
+    async def update(self, /, id: int, **changes: Any) -> Purpose:
         """Changes of `name` and `description`; what is not named stays."""
         if known(changes, "name", "description"):
             await models.Purpose.filter(id=id).update(**changes)

@@ -47,7 +47,7 @@ class Segments(KeyedRepository[Segment]):
         return dict(await models.Segment.all().order_by("id").values_list("key", "rule"))
 
     @stored
-    async def update(self, id: int, *, if_version: int | None = None, **changes: Any) -> Segment:
+    async def update(self, /, id: int, *, if_version: int | None = None, **changes: Any) -> Segment:
         """Changes of `name`, `description` and `rule` as a new version; HubError CONFLICT when it is not at
         `if_version`. An evaluation stays good unless the rule changed."""
         known(changes, "name", "description", "rule")

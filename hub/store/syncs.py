@@ -67,7 +67,7 @@ class Syncs(KeyedRepository[Sync]):
         return await self._one(row.id)
 
     @stored
-    async def update(self, id: int, *, if_version: int | None = None, **changes: Any) -> Sync:
+    async def update(self, /, id: int, *, if_version: int | None = None, **changes: Any) -> Sync:
         """Changes of what `CHANGEABLE` names, as a new version; HubError CONFLICT when it is not at `if_version` or the
         audience has a sync already."""
         known(changes, *CHANGEABLE)
