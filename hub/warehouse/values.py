@@ -40,11 +40,16 @@ DUCKDB = {
     "hub_hash(x)": "hash(x)",
 }
 
+# Too small for a double is 0, of its sign; too large is none, and takes an exponent of three digits without a minus.
+TOO_SMALL = (
+    "WHEN numeric_value_out_of_range THEN "
+    "RETURN CASE WHEN x !~ '[eE][+]?[0-9]{3}' THEN CAST(substring(x, '^ *-?') || '0' AS double precision) END;"
+)
 TRY = "BEGIN {asked} EXCEPTION WHEN data_exception THEN RETURN NULL; END"
 POSTGRES = {
     "hub_number(x text) RETURNS double precision LANGUAGE plpgsql": TRY.format(
         asked="RETURN CAST(x AS double precision);"
-    ),
+    ).replace("EXCEPTION", f"EXCEPTION {TOO_SMALL}"),
     "hub_is_number(x text) RETURNS boolean LANGUAGE sql": f"SELECT CASE WHEN x ~ '^({FIGURES})$' "
     "THEN hub_number(x) IS NOT NULL ELSE FALSE END",
     "hub_no_number(x text) RETURNS boolean LANGUAGE sql": f"SELECT lower(trim(x)) IN {NAMED} OR x ~ '^({BEYOND})$'",

@@ -168,3 +168,21 @@ def test_digits_stay_text_where_any_event_has_text_of_that_name(hub: Plane):
     hub.events("profile_id,ts,name,size\np1,2026-01-02,view,1.50\np1,2026-01-03,buy,2.50\n")
     assert hub.engine.rows("SELECT event, type FROM properties ORDER BY event") == [("buy", "number"), ("view", "text")]
     assert hub.engine.rows("SELECT * EXCLUDE (pid, event_id, ts, name) FROM events ORDER BY ts")[1] == ("1.50", None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("1e-400", "-1e-400", " +9.9E-0400 ", "999999999999999e-999", "1e-20000", "1e-9999999999"),
+        *(f"0.{'0' * 400}1", f"-0.{'0' * 400}1e+2", f"0.{'0' * 400}1E77", "0e400", "0e-400", "4.9e-324", "-2e-324"),
+    ],
+)
+def test_a_number_too_small_for_a_double_is_the_zero_that_it_rounds_to(engine, text):
+    fits, value = as_the_engine_reads(engine, TraitType.NUMBER, text)
+    assert fits
+    assert str(value) == str(float(text))
+
+
+@pytest.mark.parametrize("text", ["1e400", "-1e400", "1e309", f"0.{'0' * 20}1e400", "1e9999999999"])
+def test_a_number_too_large_for_a_double_is_none(engine, text):
+    assert as_the_engine_reads(engine, TraitType.NUMBER, text) == (False, None)

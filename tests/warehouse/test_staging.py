@@ -302,6 +302,13 @@ def test_a_number_without_a_finite_value_is_rejected_and_its_column_stays_one_of
     assert hub.person("p1")["n"] == 1
 
 
+@pytest.mark.parametrize("suffix", ["csv", "ndjson"])
+def test_a_number_too_small_for_a_double_goes_in_as_zero(hub: Plane, suffix: str) -> None:
+    text = "id,n\np1,1\np2,1e-400\n" if suffix == "csv" else '{"id":"p1","n":1}\n{"id":"p2","n":1e-400}\n'
+    assert hub.profiles(text, suffix).rejected == 0
+    assert (hub.person("p1")["n"], hub.person("p2")["n"]) == (1, 0)
+
+
 def too_wide(folder: Path, suffix: str) -> Path | str:
     """A file with one column more than there may be; lines of JSON come to it little by little."""
     names = ["id", *(f"c{number}" for number in range(MOST_COLUMNS))]
