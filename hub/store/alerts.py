@@ -67,8 +67,7 @@ class AlertChannels(KeyedRepository[AlertChannel]):
         row = await models.AlertChannel.get_or_none(id=id)
         if row is None:
             raise self._gone()
-        sealed: dict[str, str] = row.secrets  # type: ignore[assignment]
-        return str(self._keyring.open(sealed[SECRET], _place(row.key))) if sealed else ""
+        return str(self._keyring.open(row.secrets[SECRET], _place(row.key))) if row.secrets else ""
 
     @stored
     async def note(self, id: int, now: datetime, failure: Problem | None) -> None:
@@ -134,7 +133,7 @@ def _place(key: str) -> tuple[str, str, str]:
     return "alert_channel", key, SECRET
 
 
-def _channel(row: Any) -> AlertChannel:
+def _channel(row: models.AlertChannel) -> AlertChannel:
     return AlertChannel(
         id=row.id,
         key=row.key,
@@ -148,5 +147,5 @@ def _channel(row: Any) -> AlertChannel:
     )
 
 
-def _waiting(row: Any) -> Waiting:
+def _waiting(row: models.AlertNotice) -> Waiting:
     return Waiting(row.id, row.channel_id, health_rows.to_notice(row.notice), row.attempts, row.created_at)

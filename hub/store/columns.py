@@ -5,7 +5,7 @@ from __future__ import annotations
 from tortoise import fields
 
 
-class Digest(fields.BinaryField):
+class Digest(fields.BinaryField[bytes]):
     """A hash as bytes. Unlike Tortoise's own binary field it may be indexed: SQLite and PostgreSQL both can."""
 
     indexable = True

@@ -85,7 +85,7 @@ class Destinations(KeyedRepository[Destination]):
     async def allowance(self, id: int) -> dict[str, Any]:
         """What `keep_allowance` kept; empty before the first time."""
         row = await models.Destination.get_or_none(id=id)
-        return row.allowance or {} if row else {}  # type: ignore[return-value]
+        return row.allowance or {} if row else {}
 
     @stored
     async def keep_allowance(self, id: int, memory: Mapping[str, Any]) -> None:
@@ -106,6 +106,6 @@ def _place(key: str, name: str) -> tuple[str, str, str]:
 
 
 def _destination(row: models.Destination) -> Destination:
-    reason = problems.from_json(row.paused_reason)  # type: ignore[arg-type]
+    reason = problems.from_json(row.paused_reason)
     about = (row.id, row.key, row.name, row.connector, row.config, row.version, row.paused, reason)
     return Destination(*about, tuple(row.feedback_purposes or ()))

@@ -26,7 +26,7 @@ class Erasures(Repository[Erasure]):
 
     async def _records(self, rows: Sequence[models.Erasure]) -> list[Erasure]:
         places = await models.ErasurePlace.filter(erasure_id__in=[row.id for row in rows]).order_by("id")
-        return [_erasure(row, [place for place in places if place.erasure_id == row.id]) for row in rows]  # type: ignore[attr-defined]
+        return [_erasure(row, [place for place in places if place.erasure_id == row.id]) for row in rows]
 
     @stored
     async def begin(
@@ -35,10 +35,11 @@ class Erasures(Repository[Erasure]):
         """A new one; or the one that is under way, with whatever destination it lacks."""
         async with self._database.transaction():
             row = await models.Erasure.filter(subject=subject, finished_at=None).select_for_update().first()
-            asked = {"subject": subject, "external_id": external_id, "requested_at": requested_at}
-            row = row or await models.Erasure.create(**asked)
+            row = row or await models.Erasure.create(
+                subject=subject, external_id=external_id, requested_at=requested_at
+            )
             known = await models.ErasurePlace.filter(erasure_id=row.id).values_list("destination_id", flat=True)
-            for destination in sorted(set(destinations) - set(known)):  # type: ignore[arg-type]
+            for destination in sorted(set(destinations) - set(known)):
                 await models.ErasurePlace.create(erasure_id=row.id, destination_id=destination, due_at=now)
         return await self._one(row.id)
 
@@ -70,9 +71,13 @@ class Erasures(Repository[Erasure]):
             await models.Destination.filter(id=destination_id).select_for_update()
             if active := await self.run_at(destination_id):
                 return active
-            about = {"cause": RunCause.ERASURE.value, "scope": Scope.ERASE.value, "place": f"next {URGENT}"}
             row = await models.Run.create(
-                destination_id=destination_id, status=RunStatus.QUEUED.value, created_at=now, **about
+                destination_id=destination_id,
+                place=f"next {URGENT}",
+                cause=RunCause.ERASURE.value,
+                scope=Scope.ERASE.value,
+                status=RunStatus.QUEUED.value,
+                created_at=now,
             )
             await note(row.id, Moment(MomentKind.QUEUED, now))
         return run_of(row)
@@ -90,8 +95,5 @@ class Erasures(Repository[Erasure]):
 
 
 def _erasure(row: models.Erasure, places: Iterable[models.ErasurePlace]) -> Erasure:
-    told = tuple(
-        ErasurePlace(place.destination_id, place.done_at, place.attempts, place.due_at)  # type: ignore[attr-defined]
-        for place in places
-    )
+    told = tuple(ErasurePlace(place.destination_id, place.done_at, place.attempts, place.due_at) for place in places)
     return Erasure(row.id, bytes(row.subject), row.external_id, row.requested_at, row.finished_at, told)

@@ -79,7 +79,7 @@ async def _address(notice: Notice, now: datetime) -> None:
     await models.AlertNotice.bulk_create([models.AlertNotice(channel_id=id, **told) for id in channels])
 
 
-def _watched(row: Any) -> Watched:
+def _watched(row: models.SyncHealth) -> Watched:
     return Watched(
         sync_id=row.sync_id,
         health=Health(HealthState(row.state), row.since, health_rows.to_causes(row.causes), row.spells, row.calm_since),

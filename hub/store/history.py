@@ -78,8 +78,8 @@ class History:
         """As of when the newest run over the whole audience was planned that succeeded; None if that was another
         audience."""
         whole = models.Run.filter(sync_id=sync_id, scope__in=WHOLE, as_of=None, status=RunStatus.SUCCEEDED.value)
-        newest = await whole.order_by("-id").limit(1).values_list("plan", flat=True)
-        asked: Any = newest[0]["request"] if newest else {}  # type: ignore[index]
+        newest: Sequence[Any] = await whole.order_by("-id").limit(1).values_list("plan", flat=True)
+        asked = newest[0]["request"] if newest else {}
         return datetime.fromisoformat(asked["now"]) if asked.get("audience") == audience else None
 
     @stored

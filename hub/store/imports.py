@@ -23,5 +23,5 @@ class Imports:
     async def failed_since(self, since: datetime) -> dict[ImportKind, Problem]:
         """Of the kinds whose newest import failed after that instant, why."""
         rows = await models.ImportOutcome.filter(at__gt=since)
-        found = {ImportKind(row.kind): problems.from_json(row.failure) for row in rows}  # type: ignore[arg-type]
+        found = {ImportKind(row.kind): problems.from_json(row.failure) for row in rows}
         return {kind: failure for kind, failure in found.items() if failure}

@@ -29,13 +29,13 @@ class Outbox:
     @stored
     async def add(self, kind: str, payload: Mapping[str, Any]) -> int:
         """Its id. Call it inside `store.transaction()` together with what the message tells of."""
-        return (await models.Outbox.create(kind=kind, payload=dict(payload))).id
+        return int((await models.Outbox.create(kind=kind, payload=dict(payload))).id)
 
     @stored
     async def pending(self, first: int = 100) -> list[Message]:
         """The oldest that have not been applied."""
         rows = await models.Outbox.all().order_by("id").limit(first)
-        return [Message(row.id, row.kind, row.payload, row.created_at) for row in rows]  # type: ignore[arg-type]
+        return [Message(row.id, row.kind, row.payload, row.created_at) for row in rows]
 
     @stored
     async def done(self, ids: Iterable[int]) -> None:

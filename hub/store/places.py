@@ -54,7 +54,7 @@ async def claimable(lane: str, owner: str, now: datetime) -> list[models.Run]:
     rows = models.Run.filter(Q(place=lane) | in_line, _unleased(now), may_send, WORKED_ON)
     open_for = rows.filter(_free("sync__destination_id", owner, now), sync__destination__paused=False)
     found = await _first(open_for, "sync")
-    return [run for run in found if await _speaks_alone(run.sync.destination_id, owner, now)]
+    return [run for run in found if run.sync and await _speaks_alone(run.sync.destination_id, owner, now)]
 
 
 async def claimable_erasing(owner: str, now: datetime) -> list[models.Run]:
@@ -62,7 +62,7 @@ async def claimable_erasing(owner: str, now: datetime) -> list[models.Run]:
     rows = models.Run.filter(_unleased(now), destination_id__isnull=False, status__in=WORKABLE)
     open_for = rows.filter(_free("destination_id", owner, now), destination__paused=False)
     found = await _first(open_for, "destination")
-    return [run for run in found if await _speaks_alone(run.destination_id, owner, now)]  # type: ignore[attr-defined]
+    return [run for run in found if run.destination_id and await _speaks_alone(run.destination_id, owner, now)]
 
 
 def _unleased(now: datetime) -> Q:
@@ -76,7 +76,9 @@ async def _first(rows: Any, with_its: str) -> list[models.Run]:
 
 def _free(column: str, owner: str, now: datetime) -> Q:
     """Nobody else speaks for the destination in this column."""
-    return Q(*(Q(**{f"{column}__not_in": Subquery(rows.values(theirs))}) for theirs, rows in _of_others(owner, now)))
+    taken = [Subquery(rows.values(theirs)) for theirs, rows in _of_others(owner, now)]
+    others: list[dict[str, Any]] = [{f"{column}__not_in": those} for those in taken]
+    return Q(*(Q(**those) for those in others))
 
 
 def _of_others(owner: str, now: datetime) -> list[tuple[str, Any]]:

@@ -110,7 +110,7 @@ class KeyedRepository(Repository[R]):
     @stored
     async def by_keys(self, keys: Iterable[str]) -> dict[str, R]:
         """Those that exist, by key."""
-        rows = await self.model.filter(key__in=list(keys)).order_by("id")
+        rows: Sequence[Any] = await self.model.filter(key__in=list(keys)).order_by("id")
         return dict(zip((row.key for row in rows), await self._records(rows), strict=True))
 
     @stored
@@ -122,7 +122,8 @@ class KeyedRepository(Repository[R]):
         return None if key_problems(key) else await self._first(self.model.filter(key=key))
 
     async def _keys(self) -> list[str]:
-        return list(await self.model.all().order_by("key").values_list("key", flat=True))
+        keys: Sequence[Any] = await self.model.all().order_by("key").values_list("key", flat=True)
+        return list(keys)
 
 
 def known(changes: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hub.core.records import Run, RunCause, RunCounts, RunStatus, WithheldReason
 from hub.core.scopes import Scope
-from hub.store import problems
+from hub.store import models, problems
 
 # A run that nobody works on any more.
 NOWHERE: Mapping[str, Any] = {"place": None, "lease_owner": None, "lease_expires_at": None}
@@ -23,7 +23,7 @@ def numbers(counts: RunCounts, withheld: Mapping[WithheldReason, int]) -> dict[s
     return {"counts": asdict(counts), "withheld": {reason.value: count for reason, count in withheld.items()}}
 
 
-def run_of(row: Any) -> Run:
+def run_of(row: models.Run) -> Run:
     return Run(
         id=row.id,
         sync_id=row.sync_id,

@@ -81,8 +81,10 @@ class Runs(RunLists):
         """The run that the schedule, or for an AUDIT that of the audits, asks for at this instant; None if it has been
         queued for that before, here or by another worker."""
         seen = "audit_scheduled_at" if scope.audits else "scheduled_at"
+        never: dict[str, Any] = {seen: None}
+        earlier: dict[str, Any] = {f"{seen}__lt": at}
         async with self._database.transaction():
-            unseen = models.Sync.filter(Q(**{seen: None}) | Q(**{f"{seen}__lt": at}), id=sync_id)
+            unseen = models.Sync.filter(Q(**never) | Q(**earlier), id=sync_id)
             if not await unseen.update(**{seen: at}):
                 return None
             return await self.queue(sync_id, RunCause.SCHEDULE, now=now, scope=scope)
@@ -193,7 +195,7 @@ class Runs(RunLists):
     async def plan(self, id: int) -> dict[str, Any] | None:
         """What `save_plan` kept."""
         found = await models.Run.filter(id=id).first()
-        return found.plan if found else None  # type: ignore[return-value]
+        return found.plan if found else None
 
     @stored
     async def save_counts(

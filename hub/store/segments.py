@@ -99,7 +99,7 @@ class Segments(KeyedRepository[Segment]):
 
     async def _evaluations(self, ids: list[int], lens: Lens) -> dict[int, Evaluation]:
         rows = await models.SegmentEvaluation.filter(segment_id__in=ids, lens=lens.value)
-        return {row.segment_id: _evaluation(row) for row in rows}  # type: ignore[attr-defined]
+        return {row.segment_id: _evaluation(row) for row in rows}
 
 
 async def _keep_version(row: models.Segment) -> None:

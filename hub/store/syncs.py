@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -108,10 +108,15 @@ def _as_is(value: Any) -> Any:
     return value
 
 
-_COLUMNS = {"alerts": asdict, "purposes": list, "fields": dict, "mode": lambda mode: SyncMode(mode).value}
+_COLUMNS: Mapping[str, Callable[[Any], Any]] = {
+    "alerts": asdict,
+    "purposes": list,
+    "fields": dict,
+    "mode": lambda mode: SyncMode(mode).value,
+}
 
 
-def _sync(row: Any, last_run_id: int | None) -> Sync:
+def _sync(row: models.Sync, last_run_id: int | None) -> Sync:
     return Sync(
         id=row.id,
         key=row.key,

@@ -36,9 +36,12 @@ class Upgrade:
         executor, applied = self._executor(), list[str]()
         # The library reads its own table before it makes it, which would spoil a transaction on PostgreSQL.
         await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))
-        await executor.migrate(
-            direction="forward", progress=lambda event, _, name: event == "apply_done" and applied.append(name)
-        )
+
+        def note(event: str, _: str, name: str) -> None:
+            if event == "apply_done":
+                applied.append(name)
+
+        await executor.migrate(direction="forward", progress=note)
         await self._refuse_dangling()
         return applied
 

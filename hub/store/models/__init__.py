@@ -1,5 +1,6 @@
 """The tables of the control plane. They stay inside the store, which hands out `hub.core.records`. Notes on them are
-comments, since Tortoise would write a docstring into the schema.
+comments, since Tortoise would write a docstring into the schema. It adds a column `sync_id` for a relation `sync`; that
+is declared, for the type checker, where the store reads it.
 
 Change one, then write the migration with `python -m hub.store.migrations`; a test compares the two.
 """

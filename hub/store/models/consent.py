@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tortoise import fields
 from tortoise.models import Model
 
@@ -33,7 +35,7 @@ class ConsentEntry(Model):
 class Outbox(Model):
     id = fields.BigIntField(primary_key=True)
     kind = fields.CharField(KEY)
-    payload = fields.JSONField()
+    payload: fields.JSONField[dict[str, Any]] = fields.JSONField()
     created_at = fields.DatetimeField(auto_now_add=True)
 
     class Meta:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tortoise import fields
 from tortoise.fields.base import OnDelete
 from tortoise.models import Model
 
 from hub.store.columns import Digest
-from hub.store.models.definitions import KEY, NAME
+from hub.store.models.definitions import KEY, NAME, Destination, Sync
 
 
 # `place` is what a run holds of its sync, unique while it holds it: next in line, or under way; see `runs`. `traffic`
 # is `hub.core.history.Traffic`. One that erases has a destination instead of a sync.
 class Run(Model):
     id = fields.BigIntField(primary_key=True)
-    sync = fields.ForeignKeyField("hub.Sync", related_name="runs", null=True, on_delete=OnDelete.SET_NULL)
-    destination = fields.ForeignKeyField(
+    sync: fields.ForeignKeyNullableRelation[Sync] = fields.ForeignKeyField(
+        "hub.Sync", related_name="runs", null=True, on_delete=OnDelete.SET_NULL
+    )
+    sync_id: int | None
+    destination: fields.ForeignKeyNullableRelation[Destination] = fields.ForeignKeyField(
         "hub.Destination", related_name="erasing", null=True, on_delete=OnDelete.SET_NULL
     )
+    destination_id: int | None
     place = fields.CharField(NAME + KEY, null=True)
     cause = fields.CharField(20)
     scope = fields.CharField(20)
@@ -25,11 +31,11 @@ class Run(Model):
     status = fields.CharField(20, db_index=True)
     as_of = fields.DatetimeField(null=True)
     watermark = fields.BigIntField(null=True)
-    counts = fields.JSONField(default=dict)
-    withheld = fields.JSONField(default=dict)
-    plan = fields.JSONField(null=True)
-    traffic = fields.JSONField(null=True)
-    failure = fields.JSONField(null=True)
+    counts: fields.JSONField[dict[str, int]] = fields.JSONField(default=dict)
+    withheld: fields.JSONField[dict[str, int]] = fields.JSONField(default=dict)
+    plan: fields.JSONField[dict[str, Any] | None] = fields.JSONField(null=True)
+    traffic: fields.JSONField[dict[str, Any] | None] = fields.JSONField(null=True)
+    failure: fields.JSONField[dict[str, Any] | None] = fields.JSONField(null=True)
     cancel_requested = fields.BooleanField(default=False)
     lease_owner = fields.CharField(KEY, null=True)
     lease_expires_at = fields.DatetimeField(null=True)
@@ -57,8 +63,14 @@ class Erasure(Model):
 
 class ErasurePlace(Model):
     id = fields.BigIntField(primary_key=True)
-    erasure = fields.ForeignKeyField("hub.Erasure", related_name="places", on_delete=OnDelete.CASCADE)
-    destination = fields.ForeignKeyField("hub.Destination", related_name="erasures", on_delete=OnDelete.CASCADE)
+    erasure: fields.ForeignKeyRelation[Erasure] = fields.ForeignKeyField(
+        "hub.Erasure", related_name="places", on_delete=OnDelete.CASCADE
+    )
+    erasure_id: int
+    destination: fields.ForeignKeyRelation[Destination] = fields.ForeignKeyField(
+        "hub.Destination", related_name="erasures", on_delete=OnDelete.CASCADE
+    )
+    destination_id: int
     done_at = fields.DatetimeField(null=True)
     attempts = fields.IntField(default=0)
     due_at = fields.DatetimeField()
@@ -71,7 +83,9 @@ class ErasurePlace(Model):
 # What happened to a run, and when: a few rows each.
 class RunMoment(Model):
     id = fields.BigIntField(primary_key=True)
-    run = fields.ForeignKeyField("hub.Run", related_name="moments", on_delete=OnDelete.CASCADE)
+    run: fields.ForeignKeyRelation[Run] = fields.ForeignKeyField(
+        "hub.Run", related_name="moments", on_delete=OnDelete.CASCADE
+    )
     kind = fields.CharField(20)
     at = fields.DatetimeField()
     people = fields.BigIntField(null=True)
@@ -85,7 +99,9 @@ class RunMoment(Model):
 # Some of a run's requests, numbered as they ended; `kept` says why this one is among them. Nothing here is of a person.
 class RunRequest(Model):
     id = fields.BigIntField(primary_key=True)
-    run = fields.ForeignKeyField("hub.Run", related_name="requests", on_delete=OnDelete.CASCADE)
+    run: fields.ForeignKeyRelation[Run] = fields.ForeignKeyField(
+        "hub.Run", related_name="requests", on_delete=OnDelete.CASCADE
+    )
     number = fields.BigIntField()
     kept = fields.CharField(20)
     at = fields.DatetimeField(db_index=True)
@@ -111,7 +127,7 @@ class ImportOutcome(Model):
     id = fields.BigIntField(primary_key=True)
     kind = fields.CharField(20, unique=True)
     at = fields.DatetimeField()
-    failure = fields.JSONField(null=True)
+    failure: fields.JSONField[dict[str, Any] | None] = fields.JSONField(null=True)
 
     class Meta:
         table = "import_outcome"

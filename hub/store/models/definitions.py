@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tortoise import fields
 from tortoise.fields.base import OnDelete
 from tortoise.models import Model
@@ -36,7 +38,9 @@ class Segment(Model):
 # What a segment was at each of its versions, the one in force included.
 class SegmentVersion(Model):
     id = fields.BigIntField(primary_key=True)
-    segment = fields.ForeignKeyField("hub.Segment", related_name="versions", on_delete=OnDelete.CASCADE)
+    segment: fields.ForeignKeyRelation[Segment] = fields.ForeignKeyField(
+        "hub.Segment", related_name="versions", on_delete=OnDelete.CASCADE
+    )
     version = fields.IntField()
     name = fields.CharField(NAME)
     description = fields.TextField(default="")
@@ -51,7 +55,10 @@ class SegmentVersion(Model):
 # The newest evaluation under each lens; `version` is the segment's that was evaluated.
 class SegmentEvaluation(Model):
     id = fields.BigIntField(primary_key=True)
-    segment = fields.ForeignKeyField("hub.Segment", related_name="evaluations", on_delete=OnDelete.CASCADE)
+    segment: fields.ForeignKeyRelation[Segment] = fields.ForeignKeyField(
+        "hub.Segment", related_name="evaluations", on_delete=OnDelete.CASCADE
+    )
+    segment_id: int
     lens = fields.CharField(20)
     version = fields.IntField()
     size = fields.BigIntField()
@@ -71,13 +78,13 @@ class Destination(Model):
     key = fields.CharField(KEY, unique=True)
     name = fields.CharField(NAME)
     connector = fields.CharField(KEY)
-    config = fields.JSONField(default=dict)
-    secrets = fields.JSONField(default=dict)
+    config: fields.JSONField[dict[str, Any]] = fields.JSONField(default=dict)
+    secrets: fields.JSONField[dict[str, str]] = fields.JSONField(default=dict)
     paused = fields.BooleanField(default=False)
-    paused_reason = fields.JSONField(null=True)
+    paused_reason: fields.JSONField[dict[str, Any] | None] = fields.JSONField(null=True)
     version = fields.IntField(default=1)
-    allowance = fields.JSONField(null=True)
-    feedback_purposes = fields.JSONField(null=True)
+    allowance: fields.JSONField[dict[str, Any] | None] = fields.JSONField(null=True)
+    feedback_purposes: fields.JSONField[list[str] | None] = fields.JSONField(null=True)
 
     class Meta:
         table = "destination"
@@ -87,7 +94,9 @@ class Destination(Model):
 # exchanges it just now is the `holder`, until then at the longest.
 class KeptToken(Model):
     id = fields.BigIntField(primary_key=True)
-    destination = fields.OneToOneField("hub.Destination", related_name="kept_token", on_delete=OnDelete.CASCADE)
+    destination: fields.OneToOneRelation[Destination] = fields.OneToOneField(
+        "hub.Destination", related_name="kept_token", on_delete=OnDelete.CASCADE
+    )
     sealed = fields.TextField(null=True)
     version = fields.IntField(default=0)
     holder = fields.CharField(KEY, null=True)
@@ -100,21 +109,27 @@ class KeptToken(Model):
 class Sync(Model):
     id = fields.BigIntField(primary_key=True)
     key = fields.CharField(KEY, unique=True)
-    segment = fields.ForeignKeyField("hub.Segment", related_name="syncs", on_delete=OnDelete.RESTRICT)
-    destination = fields.ForeignKeyField("hub.Destination", related_name="syncs", on_delete=OnDelete.RESTRICT)
+    segment: fields.ForeignKeyRelation[Segment] = fields.ForeignKeyField(
+        "hub.Segment", related_name="syncs", on_delete=OnDelete.RESTRICT
+    )
+    segment_id: int
+    destination: fields.ForeignKeyRelation[Destination] = fields.ForeignKeyField(
+        "hub.Destination", related_name="syncs", on_delete=OnDelete.RESTRICT
+    )
+    destination_id: int
     audience = fields.CharField(NAME)
-    purposes = fields.JSONField(default=list)
+    purposes: fields.JSONField[list[str]] = fields.JSONField(default=list)
     mode = fields.CharField(20)
     schedule = fields.CharField(NAME)
-    field_map = fields.JSONField(default=dict)
+    field_map: fields.JSONField[dict[str, str]] = fields.JSONField(default=dict)
     max_removal_share = fields.FloatField(default=0.3)
     rollout_share = fields.FloatField(default=1.0, db_default=1.0)
-    alerts = fields.JSONField(null=True)
+    alerts: fields.JSONField[dict[str, Any] | None] = fields.JSONField(null=True)
     max_growth = fields.FloatField(default=10.0, db_default=10.0)
     scheduled_at = fields.DatetimeField(null=True)
     audit_schedule = fields.CharField(NAME, null=True)
     audit_scheduled_at = fields.DatetimeField(null=True)
-    signals = fields.JSONField(null=True)
+    signals: fields.JSONField[dict[str, str] | None] = fields.JSONField(null=True)
     paused = fields.BooleanField(default=False)
     version = fields.IntField(default=1)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tortoise import fields
 from tortoise.fields.base import OnDelete
 from tortoise.models import Model
 
-from hub.store.models.definitions import KEY, NAME
+from hub.store.models.definitions import KEY, NAME, Sync
 
 
 # `hash` is the hex SHA-256 of the token, which is nowhere stored.
@@ -38,10 +40,10 @@ class AlertChannel(Model):
     key = fields.CharField(KEY, unique=True)
     name = fields.CharField(NAME)
     kind = fields.CharField(20)
-    config = fields.JSONField(default=dict)
-    secrets = fields.JSONField(default=dict)
+    config: fields.JSONField[dict[str, Any]] = fields.JSONField(default=dict)
+    secrets: fields.JSONField[dict[str, str]] = fields.JSONField(default=dict)
     delivered_at = fields.DatetimeField(null=True)
-    failure = fields.JSONField(null=True)
+    failure: fields.JSONField[dict[str, Any] | None] = fields.JSONField(null=True)
     version = fields.IntField(default=1)
 
     class Meta:
@@ -51,15 +53,18 @@ class AlertChannel(Model):
 # `watch` is the schedule under which the sync is watched since `watched_since`; the notice is the newest about it.
 class SyncHealth(Model):
     id = fields.BigIntField(primary_key=True)
-    sync = fields.OneToOneField("hub.Sync", related_name="health", on_delete=OnDelete.CASCADE)
+    sync: fields.OneToOneRelation[Sync] = fields.OneToOneField(
+        "hub.Sync", related_name="health", on_delete=OnDelete.CASCADE
+    )
+    sync_id: int
     state = fields.CharField(20)
     since = fields.DatetimeField()
-    causes = fields.JSONField(default=list)
+    causes: fields.JSONField[list[dict[str, Any]]] = fields.JSONField(default=list)
     spells = fields.IntField(default=0)
     calm_since = fields.DatetimeField(null=True)
     watch = fields.CharField(NAME)
     watched_since = fields.DatetimeField()
-    notice = fields.JSONField(null=True)
+    notice: fields.JSONField[dict[str, Any] | None] = fields.JSONField(null=True)
     version = fields.IntField(default=1)
 
     class Meta:
@@ -70,8 +75,11 @@ class SyncHealth(Model):
 # sync's health, gone once it has been told. Nobody tries it before `due_at`.
 class AlertNotice(Model):
     id = fields.BigIntField(primary_key=True)
-    channel = fields.ForeignKeyField("hub.AlertChannel", related_name="notices", null=True, on_delete=OnDelete.CASCADE)
-    notice = fields.JSONField()
+    channel: fields.ForeignKeyNullableRelation[AlertChannel] = fields.ForeignKeyField(
+        "hub.AlertChannel", related_name="notices", null=True, on_delete=OnDelete.CASCADE
+    )
+    channel_id: int | None
+    notice: fields.JSONField[dict[str, Any]] = fields.JSONField()
     attempts = fields.IntField(default=0)
     due_at = fields.DatetimeField()
     created_at = fields.DatetimeField()
