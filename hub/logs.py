@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import orjson
@@ -36,7 +37,7 @@ def configure_logs(level: str = "info") -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[_LibraryHandler()], force=True)
 
 
-def keep_allowed(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def keep_allowed(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """Drop every field that is not on the list, and turn what remains into one short line."""
     allowed = ALLOWED_FIELDS | ALLOWED_WHEN_FAILING
     return {name: _one_line(value) for name, value in event.items() if name in allowed}

@@ -38,7 +38,8 @@ def refused(error: HubError) -> Json:
 
 def refusal(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Json:
     """The answer to a request that cannot be taken at all."""
-    error = {"code": code, "message": message, "path": [], "line": None, "extensions": {"code": code}}
+    extensions = {"code": code}
+    error = {"code": code, "message": message, "path": (), "line": None, "extensions": extensions}
     return Json({"errors": [error]}, status_code=status, headers=headers)
 
 

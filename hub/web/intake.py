@@ -65,7 +65,7 @@ def shown(report: ImportReport) -> dict[str, Any]:
 
 def mapping(pairs: list[str]) -> dict[str, str]:
     """What `map=column=name`, given any number of times, says: from a column of the file to the hub's name for it."""
-    renamed = {}
+    renamed: dict[str, str] = {}
     for pair in pairs:
         column, separator, name = pair.rpartition("=")
         if not separator or not column or not name:
