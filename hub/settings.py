@@ -24,7 +24,8 @@ Names = Annotated[frozenset[str], NoDecode]
 class Settings(BaseSettings):
     """`HUB_DATA` is a directory; the two URLs default to files inside it."""
 
-    model_config = SettingsConfigDict(env_prefix="HUB_", frozen=True, extra="ignore")
+    # In files of settings, a value left empty is one left out.
+    model_config = SettingsConfigDict(env_prefix="HUB_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     data: Path = Field(Path("data"), description="Directory of the embedded stores, keys and run files.")
     database_url: str = Field("", description="Control plane: sqlite:///PATH or postgresql://…")
@@ -57,7 +58,6 @@ class Settings(BaseSettings):
     @field_validator("connectors", mode="before")
     @classmethod
     def allow_all_where_none_is_named(cls, value: object) -> object:
-        # In files of settings, a value left empty is one left out.
         return (_split_at_commas(value) or None) if isinstance(value, str) else value
 
     @field_validator("admin_token", "write_key", mode="after")

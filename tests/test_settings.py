@@ -6,7 +6,7 @@ import pytest
 
 from hub.errors import ErrorCode, HubError
 from hub.sdk.egress import EgressPolicy
-from hub.settings import read_settings
+from hub.settings import Settings, read_settings
 
 
 def test_listed_hosts_and_ports_are_opened_however_the_list_is_spaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,3 +58,9 @@ def test_an_empty_list_of_connectors_is_the_same_as_none_set(monkeypatch: pytest
 def test_a_list_of_connectors_allows_these(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUB_CONNECTORS", "webhook, s3,")
     assert read_settings().connectors == {"webhook", "s3"}
+
+
+def test_a_setting_left_empty_is_one_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"HUB_{name.upper()}", "")
+    assert read_settings() == Settings.model_construct()

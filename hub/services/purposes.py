@@ -22,5 +22,5 @@ async def update(hub: Hub, key: str, *, name: str | None = None, description: st
     purpose = await hub.store.purposes.need(key)
     if name is not None and (problems := name_problems(name)):
         raise HubError(*problems)
-    given = {"name": name, "description": description}
+    given = {"name": name and name.strip(), "description": description}
     return await hub.store.purposes.update(purpose.id, **{k: value for k, value in given.items() if value is not None})

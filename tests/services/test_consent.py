@@ -264,7 +264,7 @@ async def test_a_ledger_older_than_the_projection_makes_it_anew(hub):
 
 
 async def test_a_purpose_is_made_once_and_can_be_renamed(hub):
-    changed = await purposes.update(hub, "ads", name="Advertising", description="On other sites")
+    changed = await purposes.update(hub, "ads", name=" Advertising ", description="On other sites")
     assert (changed.key, changed.name, changed.description) == ("ads", "Advertising", "On other sites")
     assert (await purposes.update(hub, "ads", description="")).name == "Advertising"
     with pytest.raises(HubError) as taken:
