@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from graphql import (
     DocumentNode,
@@ -17,6 +17,7 @@ from graphql import (
     FragmentSpreadNode,
     GraphQLError,
     GraphQLSyntaxError,
+    InlineFragmentNode,
     IntValueNode,
     Lexer,
     OperationDefinitionNode,
@@ -136,7 +137,7 @@ class Measure:
             return self._of_fragment(selection.name.value)
         if isinstance(selection, FieldNode):
             return self._of_field(selection)
-        return self.of(selection.selection_set.selections)
+        return self.of(cast(InlineFragmentNode, selection).selection_set.selections)
 
     def _of_field(self, field: FieldNode) -> Extent:
         inside = self.of(field.selection_set.selections) if field.selection_set else Extent()
@@ -166,7 +167,7 @@ class Measure:
                 if name in self._fragments and name not in seen:
                     count += self.root_fields(self._fragments[name].selection_set.selections, seen | {name})
             else:
-                count += self.root_fields(selection.selection_set.selections, seen)
+                count += self.root_fields(cast(InlineFragmentNode, selection).selection_set.selections, seen)
             if count > MOST_ROOT_FIELDS:
                 break
         return count

@@ -21,6 +21,7 @@ from hub.warehouse import views
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+R = TypeVar("R")
 Found = Callable[[list[K]], Awaitable[Mapping[K, V]]]
 
 
@@ -34,7 +35,7 @@ class Batched(DataLoader[K, V], Generic[K, V]):
 
         super().__init__(load_fn=load, cache=False)
 
-    async def need(self, key: K) -> V:
+    async def need(self: Batched[K, R | None], key: K) -> R:
         """What must be there; HubError NOT_FOUND when it was deleted meanwhile."""
         found = await self.load(key)
         if found is None:

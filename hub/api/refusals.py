@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import fields, is_dataclass, replace
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import structlog
 from graphql import GraphQLError
@@ -15,16 +15,18 @@ from hub.api.words import UNSET
 from hub.errors import ErrorCode, HubError, Problem, StoreError, refuse
 from hub.logs import where
 
-Resolver = TypeVar("Resolver", bound=Callable[..., Awaitable[Any]])
+P = ParamSpec("P")
+Payload = TypeVar("Payload")
+Resolver = Callable[P, Awaitable[Payload]]
 log = structlog.get_logger()
 
 
-def answering(payload: type[Any]) -> Callable[[Resolver], Resolver]:
+def answering(payload: Callable[..., Payload]) -> Callable[[Resolver[P, Payload]], Resolver[P, Payload]]:
     """Turns a HubError of a mutation into the `errors` of its `payload`."""
 
-    def around(resolver: Resolver) -> Resolver:
+    def around(resolver: Resolver[P, Payload]) -> Resolver[P, Payload]:
         @wraps(resolver)
-        async def answer(*args: Any, **kwargs: Any) -> Any:
+        async def answer(*args: P.args, **kwargs: P.kwargs) -> Payload:
             try:
                 return await resolver(*args, **kwargs)
             except HubError as error:

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Annotated, Any, TypeVar
 
 import strawberry
-from strawberry.types.unset import UNSET
+from strawberry.types.unset import UNSET as UNSET
 
 from hub.errors import ErrorCode, refuse
 
@@ -31,7 +31,7 @@ def needs(description: str) -> Any:
 
 def worded(members: E, description: str, *, called: str | None = None, **values: str) -> E:
     """Put an enum of the core on the schema, each of its values described; KeyError names one left out."""
-    strawberry.enum(members, name=called, description=description)  # type: ignore[call-overload]
+    strawberry.enum(members, name=called, description=description)
     for value in members.__strawberry_definition__.values:  # type: ignore[attr-defined]
         value.description = values[value.name]
     return members
@@ -63,10 +63,11 @@ def in_utc(moment: Any, *path: str) -> datetime | None:
     if moment is None or moment is UNSET:
         return None
     try:
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        told: datetime = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (AttributeError, OverflowError):
         message = "The instant cannot be read: write it as in 2026-01-31T12:00:00Z."
         raise refuse(ErrorCode.INVALID, message, *path) from None
+    return told
 
 
 First = Annotated[int | None, strawberry.argument(description="How many at most: 50 if left out, 100 at most.")]

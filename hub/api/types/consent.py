@@ -30,7 +30,7 @@ class ConsentEntry:
         return cls(
             action=entry.action,
             source=entry.source,
-            evidence=entry.evidence or None,
+            evidence=JSON(entry.evidence) if entry.evidence else None,
             effective_at=entry.effective_at,
             recorded_at=entry.recorded_at,
             expires_at=entry.expires_at,

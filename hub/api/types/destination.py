@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import strawberry
 from strawberry.scalars import JSON
@@ -47,8 +48,8 @@ class Connector:
             key=connector.key,
             title=connector.title,
             channel=records.Channel(connector.channel.value),
-            config_schema=connector.config_schema(),
-            capabilities=asdict(connector.capabilities),
+            config_schema=JSON(connector.config_schema()),
+            capabilities=JSON(asdict(connector.capabilities)),
             scopes=list(connector.scopes),
             versions=[ApiVersion.of(version) for version in connector.versions],
         )
@@ -89,7 +90,7 @@ class Destination(Node):
             connector_key=record.connector,
             key=record.key,
             name=record.name,
-            config=record.config,
+            config=JSON(record.config),
             version=record.version,
             paused=record.paused,
             paused_reason=UserError.of(record.paused_reason) if record.paused_reason else None,
@@ -119,7 +120,7 @@ class Destination(Node):
 
     def _version(self, info: Info) -> contract.ApiVersion | None:
         installed = info.context.hub.registry.connectors.get(self.connector_key)
-        return versions.version_of(installed, self.config) if installed else None
+        return versions.version_of(installed, cast(Mapping[str, Any], self.config)) if installed else None
 
     @strawberry.field(
         description="Where the vendor is to send unsubscribes, bounces and complaints, below this hub's address; the "

@@ -79,7 +79,7 @@ class Profile(Node):
     @classmethod
     def of(cls, person: views.Person) -> Profile:
         identity = global_id("Profile", person.pid)
-        return cls(id=identity, pid=person.pid, external_id=person.external_id, traits=person.traits)
+        return cls(id=identity, pid=person.pid, external_id=person.external_id, traits=JSON(person.traits))
 
     @strawberry.field(description="One consent per purpose, also where nothing is on record yet.")
     async def consents(self, info: Info) -> list[Consent]:
@@ -104,7 +104,9 @@ class Profile(Node):
         from hub.services import segments
 
         found = await segments.explain_membership(info.context.hub, self.external_id, segment)
-        return MembershipExplanation(member=found.member, since=found.since, because=found.because) if found else None
+        if found is None:
+            return None
+        return MembershipExplanation(member=found.member, since=found.since, because=JSON(found.because))
 
     @strawberry.field(description="What each destination was last told about this profile.")
     async def deliveries(self, info: Info) -> list[Delivery]:

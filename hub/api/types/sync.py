@@ -73,11 +73,11 @@ class Sync(Node):
             mode=record.mode,
             schedule=record.schedule,
             audit_schedule=record.audit_schedule,
-            fields=dict(record.fields),
+            fields=JSON(dict(record.fields)),
             max_removal_share=record.max_removal_share,
             max_growth=record.max_growth,
             rollout_share=record.rollout_share,
-            signals=dict(record.signals),
+            signals=JSON(dict(record.signals)),
             alerts=SyncAlerts.of(record.alerts),
             version=record.version,
             paused=record.paused,
@@ -174,8 +174,18 @@ class SyncPreview:
 
     @classmethod
     def refused(cls, errors: list[UserError]) -> SyncPreview:
-        nobody = {"add": 0, "update": 0, "remove": 0, "unchanged": 0, "needs_approval": False}
-        return cls(errors=errors, withheld=[], approval_reasons=[], sample_adds=[], sample_removes=[], **nobody)
+        return cls(
+            errors=errors,
+            add=0,
+            update=0,
+            remove=0,
+            unchanged=0,
+            withheld=[],
+            needs_approval=False,
+            approval_reasons=[],
+            sample_adds=[],
+            sample_removes=[],
+        )
 
 
 @strawberry.type(description="What a run would do now about one person, and why; nothing is written or sent.")
@@ -206,5 +216,5 @@ class SyncPreviewFor:
             rejection=trial.rejection,
             retry_at=trial.retry_at,
             removal=trial.removal,
-            fields=None if trial.fields is None else dict(trial.fields),
+            fields=None if trial.fields is None else JSON(dict(trial.fields)),
         )
