@@ -80,17 +80,18 @@ async def open_hub(settings: Settings, clock: Clock | None = None) -> AsyncItera
     under another secret key, or when a store needs `hub migrate`."""
     make_folder(settings)
     keys = open_keyring(settings)
-    engine = await asyncio.to_thread(_open_engine, settings, keys)
+    # Before the data plane, which is upgraded by opening it: a hub that is refused here is left as it was.
+    store = await Store.open(settings.database, keys)
     try:
-        store = await Store.open(settings.database, keys)
+        engine = await asyncio.to_thread(_open_engine, settings, keys)
         try:
             registry, egress = load_registry(settings.connectors), EgressPolicy(settings.egress_allow)
             async with aclosing(Ground(store, engine)) as ground:
                 yield Hub(settings, store, engine, registry, keys, egress, ground, clock or SystemClock())
         finally:
-            await store.close()
+            await asyncio.to_thread(engine.close)
     finally:
-        await asyncio.to_thread(engine.close)
+        await store.close()
 
 
 def make_folder(settings: Settings) -> None:

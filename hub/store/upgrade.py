@@ -22,7 +22,9 @@ class Upgrade:
     @stored
     async def pending(self) -> list[str]:
         """The names of the migrations that are missing, oldest first."""
-        return [step.migration.name for step in await self._executor().plan()]
+        executor = self._executor()
+        await _refuse_newer(executor)
+        return [step.migration.name for step in await executor.plan()]
 
     async def apply(self) -> list[str]:
         """Apply what is missing; the names of what was applied by this call."""
@@ -36,6 +38,7 @@ class Upgrade:
         executor, applied = self._executor(), list[str]()
         # The library reads its own table before it makes it, which would spoil a transaction on PostgreSQL.
         await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))
+        await _refuse_newer(executor)
 
         def note(event: str, _: str, name: str) -> None:
             if event == "apply_done":
@@ -54,6 +57,13 @@ class Upgrade:
 
     def _executor(self) -> MigrationExecutor:
         return MigrationExecutor(self._database.connection, {APP: {"migrations": MIGRATIONS}})
+
+
+async def _refuse_newer(executor: MigrationExecutor) -> None:
+    await executor.loader.build_graph()
+    if set(await executor.recorder.applied_migrations()) - executor.loader.graph.nodes.keys():
+        message = "A newer hub has used the control plane: start that version or a later one."
+        raise refuse(ErrorCode.UNSUPPORTED, message, "HUB_DATABASE_URL")
 
 
 async def migrate(url: str) -> list[str]:

@@ -86,6 +86,21 @@ async def test_a_store_that_awaits_migration_says_what_to_run(database_url: str)
     assert refused.value.code is ErrorCode.CONFLICT
 
 
+async def test_a_store_that_a_newer_hub_has_used_is_refused_and_not_migrated(database_url: str) -> None:
+    await migrate(database_url)
+    database = await Database.open(database_url)
+    with database.entered():
+        await database.fetch(
+            "INSERT INTO tortoise_migrations (app, name, applied_at) "
+            "SELECT app, '9999_of_tomorrow', applied_at FROM tortoise_migrations WHERE name = '0001_initial'"
+        )
+    await database.close()
+    for use in (pending, migrate, lambda url: Store.open(url, Keyring.of(SECRET_KEY))):
+        with pytest.raises(HubError, match="newer") as refused:
+            await use(database_url)
+        assert (refused.value.code, refused.value.problems[0].path) == (ErrorCode.UNSUPPORTED, ("HUB_DATABASE_URL",))
+
+
 async def test_one_process_uses_one_dialect(database_url: str, tmp_path: Path) -> None:
     other = "postgresql://nobody@127.0.0.1/none" if DIALECT == "sqlite" else f"sqlite:///{tmp_path / 'x.db'}"
     await migrate(database_url)
