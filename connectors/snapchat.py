@@ -70,9 +70,9 @@ class Envelope(BaseModel):
 
     status: str = Field(alias="request_status")
     error_code: str = ""
-    adaccounts: list[Part] = []
-    segments: list[Part] = []
-    users: list[Part] = []
+    adaccounts: Sequence[Part] = []
+    segments: Sequence[Part] = []
+    users: Sequence[Part] = []
 
     @property
     def failed(self) -> bool:

@@ -92,8 +92,8 @@ class ActiveCampaign(Connector[ActiveCampaignConfig]):
 
     async def members_page(self, audience: Audience, cursor: str | None = None) -> Page:
         """By ascending ids: whoever comes or goes meanwhile moves nobody onto another page."""
-        asked = {"tagid": audience.ref, "orders[id]": "ASC", "id_greater": cursor or "0", "limit": PAGE}
-        found = (await self._contacts(asked)).parse(answers.Contacts).contacts
+        after = {"orders[id]": "ASC", "id_greater": cursor or "0", "limit": str(PAGE)}
+        found = (await self._contacts({"tagid": audience.ref, **after})).parse(answers.Contacts).contacts
         following = found[-1].id if len(found) == PAGE else None
         return Page([contact.email.lower() for contact in found], following)
 
@@ -122,7 +122,7 @@ class ActiveCampaign(Connector[ActiveCampaignConfig]):
             await self._delete(f"/contactTags/{tagging.id}")
         return bool(taggings)
 
-    async def _contacts(self, asked: Mapping[str, str | int]) -> Response:
+    async def _contacts(self, asked: Mapping[str, str]) -> Response:
         return await self._call("GET", "/contacts", params={**asked, **WHATEVER_STATUS})
 
     async def _delete(self, path: str) -> None:

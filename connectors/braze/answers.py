@@ -76,8 +76,8 @@ def _unclear_but_for(named: Mapping[str, Outcome], people: Sequence[Person]) -> 
 
 
 def _named(errors: Sequence[Complaint | str], people: Sequence[Person]) -> dict[str, Outcome]:
-    placed = (error for error in errors if isinstance(error, Complaint) and error.array == "attributes")
-    about = ((people[error.index], error) for error in placed if error.index in range(len(people)))
+    placed = [error for error in errors if isinstance(error, Complaint) and error.array == "attributes"]
+    about = [(people[at], error) for error in placed if (at := error.index) is not None and at in range(len(people))]
     return {person.key: _refused(error, person) for person, error in about}
 
 

@@ -166,9 +166,9 @@ def outcomes(
     """What became of these people, of whom those who are `missing` at Emarsys may mean something else each time."""
     if (reply := said_in(response)).code:
         return Result({person.key: _outcome(str(reply.code), reply.text, person, missing) for person in people})
-    told = response.parse(Envelope[shape]).data  # type: ignore[valid-type]
-    found = dict(_named(told.errors, people, missing))
-    return Result(found, OutcomeKind.UNKNOWN if len(found) < len(told.errors) else OutcomeKind.ACCEPTED)
+    told: Envelope[Any] = response.parse(Envelope[shape])  # type: ignore[valid-type]
+    found = dict(_named(told.data.errors, people, missing))
+    return Result(found, OutcomeKind.UNKNOWN if len(found) < len(told.data.errors) else OutcomeKind.ACCEPTED)
 
 
 def _named(

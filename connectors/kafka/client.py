@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import certifi
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -13,6 +14,8 @@ from confluent_kafka.admin import AdminClient
 
 from connectors.kafka.config import KafkaConfig
 from hub.sdk import AuthError, ConnectorError, Outcome, OutcomeKind, TransientError
+
+Headers = list[tuple[str, str | bytes | None]]
 
 ASK_S, DELIVER_S = 15.0, 30.0
 
@@ -86,12 +89,12 @@ def cluster(config: KafkaConfig) -> Cluster:
         except KafkaException as error:
             client.poll(0)  # hears the errors that came in meanwhile
             raise heard.fault(error.args[0]) from None
-    return Cluster(told.cluster_id or "", tuple((one.host, one.port) for one in told.brokers.values()))
+    # Their hosts are None to the library's own types.
+    brokers: Collection[Any] = told.brokers.values()
+    return Cluster(told.cluster_id or "", tuple((one.host, one.port) for one in brokers))
 
 
-def kept(
-    config: KafkaConfig, topic: str, records: Sequence[Record], headers: list[tuple[str, bytes]]
-) -> dict[str, Outcome]:
+def kept(config: KafkaConfig, topic: str, records: Sequence[Record], headers: Headers) -> dict[str, Outcome]:
     """Everybody whose record was not kept as it should, or of whom that is not known. Raises AuthError where it is the
     account or the topic, and none was kept."""
     errors = dict[str, KafkaError | None]()
@@ -109,7 +112,7 @@ def _produce(
     producer: Producer,
     topic: str,
     record: Record,
-    headers: list[tuple[str, bytes]],
+    headers: Headers,
     errors: dict[str, KafkaError | None],
 ) -> None:
     until = time.monotonic() + DELIVER_S
@@ -156,9 +159,9 @@ def outcome(error: KafkaError) -> Outcome:
     return Outcome(kind, f"the broker answered {error.name()}")
 
 
-def _settings(config: KafkaConfig, heard: Heard) -> dict[str, object]:
+def _settings(config: KafkaConfig, heard: Heard) -> dict[str, Any]:
     protocol = ("SASL_" if config.sasl != "none" else "") + ("SSL" if config.security == "tls" else "PLAINTEXT")
-    settings: dict[str, object] = {
+    settings: dict[str, Any] = {
         "bootstrap.servers": ",".join(config.bootstrap),
         "client.id": "audience-hub",
         "security.protocol": protocol,
@@ -174,7 +177,7 @@ def _settings(config: KafkaConfig, heard: Heard) -> dict[str, object]:
     return settings
 
 
-def _careful(config: KafkaConfig) -> dict[str, object]:
+def _careful(config: KafkaConfig) -> dict[str, Any]:
     """Each record once and in order, acknowledged by all replicas that are in step."""
     return {
         "enable.idempotence": True,

@@ -12,7 +12,7 @@ from connectors.kafka.config import KafkaConfig
 from hub.sdk import Account, Audience, Batch, Capabilities, Channel, Connector, EgressDenied, Person, Result
 
 if TYPE_CHECKING:
-    from connectors.kafka.client import Cluster, Record
+    from connectors.kafka.client import Cluster, Headers, Record
 
 
 class Kafka(Connector[KafkaConfig]):
@@ -40,7 +40,7 @@ class Kafka(Connector[KafkaConfig]):
         await self._cluster()
         topic = self.config.topic.replace("{audience}", audience.ref)
         headers = [("audience", audience.name), ("sync", batch.sync), ("run", batch.run)]
-        encoded = [(name, value.encode()) for name, value in headers]
+        encoded: Headers = [(name, value.encode()) for name, value in headers]
         return Result(await asyncio.to_thread(kept, self.config, topic, list(self._records(audience, batch)), encoded))
 
     async def _cluster(self) -> Cluster:

@@ -102,7 +102,11 @@ class Meta(Connector[MetaConfig]):
                 yield found
 
     async def _page(self, after: str | None) -> answers.Audiences:
-        wanted = {"fields": "id,name,subtype", "limit": PAGE, **({"after": after} if after else {})}
+        wanted: dict[str, str | int] = {
+            "fields": "id,name,subtype",
+            "limit": PAGE,
+            **({"after": after} if after else {}),
+        }
         return (await self._call("GET", f"/{self.config.account}/customaudiences", params=wanted)).parse(
             answers.Audiences
         )

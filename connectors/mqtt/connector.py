@@ -15,7 +15,8 @@ from connectors.mqtt.config import MqttConfig
 from hub.sdk import Account, Audience, Batch, Capabilities, Channel, Connector, Person, Result
 
 if TYPE_CHECKING:
-    from connectors.mqtt.session import Message, Session
+    from connectors.mqtt.delivery import Message
+    from connectors.mqtt.session import Session
 
 
 class Mqtt(Connector[MqttConfig]):
@@ -49,7 +50,7 @@ class Mqtt(Connector[MqttConfig]):
         return session(self.http.policy, self.config)
 
     def _messages(self, audience: Audience, batch: Batch) -> Iterator[Message]:
-        from connectors.mqtt.session import Message
+        from connectors.mqtt.delivery import Message
 
         about = [("audience", printable(audience.name)), ("sync", batch.sync), ("run", batch.run)]
         for person in batch.add:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from typing import Any
 
 import mqtt5
 
@@ -59,7 +60,7 @@ def _as_documented(heard: bytes) -> bytes:
 async def dialled_wire(policy: EgressPolicy, config: MqttConfig) -> Wire:
     """Secured as the configuration says. Raises the connector's errors."""
     connection = await dialled(policy, config.host, config.port)
-    tls = {"ssl": config.trust(), "server_hostname": config.host} if config.security == "tls" else {}
+    tls: dict[str, Any] = {"ssl": config.trust(), "server_hostname": config.host} if config.security == "tls" else {}
     try:
         async with asyncio.timeout(SECURED_S):
             return Wire(*await asyncio.open_connection(sock=connection, **tls))

@@ -95,6 +95,7 @@ class _Dialled(TcpTransport):
     ) -> None:
         await super().connect_tls(uri, ssl_context, buffer_size, connect_timeout)
         # Left out there, and without it asyncio warns of each connection's end.
+        assert self._io_writer  # noqa: S101 - there is one since `connect`
         secured = self._io_writer.transport
         secured.get_protocol().connection_made(secured)
         self._secured = True

@@ -44,9 +44,9 @@ class Sandbox(Connector[SandboxConfig]):
             known = replace(known, job_deadline_s=config.jobs.deadline_s)
         known = replace(known, jobs=config.jobs is not None)
         lists = config.listing not in {"count", "nothing"}
-        listing = {"read_back": lists, "counts": config.listing != "nothing"}
         names = ListedAs(config.listing) if lists else ListedAs.KEY
-        return replace(known, batch=config.batch, concurrency=config.concurrency, listed_as=names, **listing)
+        known = replace(known, read_back=lists, counts=config.listing != "nothing", listed_as=names)
+        return replace(known, batch=config.batch, concurrency=config.concurrency)
 
     @property
     def account(self) -> PretendAccount:

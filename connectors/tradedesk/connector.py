@@ -82,7 +82,7 @@ class TradeDesk(Connector[TradeDeskConfig]):
     async def _send(
         self, path: str, people: Sequence[Person], data: Mapping[str, Any], *, leaving: bool, **more: str
     ) -> Result:
-        types: Mapping[str, str] = self.config.identifiers
+        types: Mapping[str, str] = dict(self.config.identifiers.items())
         typed = [person for person in people if person.kind in types]
         untyped = Result({person.key: UNTYPED for person in people if person.kind not in types})
         if not typed:
