@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
@@ -98,7 +98,7 @@ async def _checked(
     hub: Hub,
     way: str,
     given: Mapping[str, Any],
-    needed: set[str] = frozenset(),  # type: ignore[assignment]
+    needed: Set[str] = frozenset(),
 ) -> dict[str, Any]:
     """The fields that hold something, once each is known to be good."""
     known = {name: value for name, value in given.items() if value is not None}

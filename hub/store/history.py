@@ -70,8 +70,8 @@ class History:
 
     @stored
     async def traffic(self, run_id: int) -> Traffic:
-        found = await models.Run.filter(id=run_id).values_list("traffic", flat=True)
-        return Traffic.from_json(found[0] if found else None)  # type: ignore[arg-type]
+        found: Sequence[Any] = await models.Run.filter(id=run_id).values_list("traffic", flat=True)
+        return Traffic.from_json(found[0] if found else None)
 
     @stored
     async def equal_at(self, sync_id: int, audience: str) -> datetime | None:
