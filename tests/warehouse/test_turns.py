@@ -260,7 +260,8 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sleepers, "PATIENCE_S", 0.1)
     monkeypatch.setattr(sleepers, "LOOK_S", 0.05)
     monkeypatch.setattr(sleepers, "SILENT_S", 0.3)
-    monkeypatch.setattr(turns, "ASLEEP_MS", 300)
+    # A machine with much to do may leave anybody lying for a third of a second.
+    monkeypatch.setattr(turns, "ASLEEP_MS", 1_000)
 
 
 @pytest.mark.usefixtures("soon")
