@@ -133,6 +133,17 @@ def test_a_word_first_said_after_the_deadline_may_still_be_confirmed() -> None:
     assert fates(commands) == {"a": Fate.ACCEPTED, "b": Fate.ACCEPTED}
 
 
+def test_whoever_was_in_a_job_is_nobody_elses_to_speak_about_before_its_end_is_durable() -> None:
+    job = machine()
+    commands = submit(job)
+    job.handle(Committed())
+    done = say(job, say(job, commands, Result()), Result())
+    batch = one(Poll, commands).batch
+    assert (one(Commit, done).batches, job.idle(batch)) == ({batch}, False)
+    job.handle(Committed())
+    assert job.idle(batch)
+
+
 def test_an_answer_to_an_earlier_question_says_nothing() -> None:
     told = machine()
     commands = submit(told)
