@@ -69,6 +69,33 @@ async def test_a_withdrawal_removes_at_once_also_on_a_manual_and_paused_sync(ope
     assert newest.cause is RunCause.WITHDRAWAL and newest.counts.removed == 1 and newest.status is RunStatus.SUCCEEDED
 
 
+async def test_whoever_withdraws_while_their_own_request_is_under_way_is_removed_though_the_run_goes_on(
+    open_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account, answered = open_shop.account, {1: asyncio.Event(), 2: asyncio.Event()}
+
+    async def take_its_time(_: Sandbox) -> None:
+        if account.started in answered:
+            await answered[account.started].wait()
+
+    monkeypatch.setattr(Sandbox, "_take_its_time", take_its_time)
+    monkeypatch.setattr(reactions, "ROUND_S", PATIENCE_S * 10)
+    await open_shop.set_up(2, batch=1, concurrency=3)
+    async with working(open_shop.hub):
+        run = await runs.start(open_shop.hub, open_shop.sync.key)
+        await until(lambda: account.started == 2)
+        await open_shop.withdraw("p000")
+        await until(lambda: not open_shop.hub.signals.consent_changed.is_set())
+        await asyncio.sleep(0.5)  # By now it has been looked whom to remove: nobody yet.
+        answered[1].set()
+        await until(lambda: any("p000" in call.get("remove", ()) for call in account.calls))
+        still = await open_shop.hub.store.runs.find(run.id)
+        answered[2].set()
+        await open_shop.outcome_of(run)
+    assert still and still.status is RunStatus.RUNNING
+    assert open_shop.there == {"p001"}
+
+
 async def test_a_withdrawal_waits_for_a_paused_destination_and_goes_when_it_is_resumed(open_shop: Shop) -> None:
     await open_shop.set_up(3)
     async with working(open_shop.hub):

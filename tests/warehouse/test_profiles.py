@@ -17,6 +17,7 @@ from hub.core.identifiers import subject
 from hub.core.records import TraitType
 from hub.errors import ErrorCode, HubError
 from hub.warehouse import catalogue, consent
+from hub.warehouse.basis import basis
 from tests.searching import search
 from tests.warehouse.importing import PEPPER, Plane, as_csv, as_ndjson, plane
 from tests.warehouse.planes import BOTH
@@ -178,6 +179,20 @@ def test_a_new_link_moves_the_generation_and_nothing_else_does(hub: Plane) -> No
     assert generation() == linked
     hub.profiles("id,email\np1,b@example.com\n")
     assert generation() > linked
+
+
+def test_an_import_moves_what_a_plan_rests_on_if_it_changes_somebody(hub: Plane) -> None:
+    def changes() -> int | None:
+        return basis(hub.engine).people
+
+    start = changes()
+    hub.profiles("id,age\np1,1\n")
+    added = changes()
+    hub.profiles("id,age\np1,2\n")
+    changed = changes()
+    hub.profiles("id,age\np1,2\n")
+    assert len({start, added, changed}) == 3
+    assert changes() == changed
 
 
 def test_a_denial_recorded_before_its_profile_applies_when_it_appears(hub: Plane) -> None:
