@@ -66,9 +66,10 @@ class _Stretch(NamedTuple):
     planned: Basis
     now: Basis
 
-    def as_planned(self, request: PlanRequest) -> bool:
-        """Whether what the plan says of these people still holds; what signals say of them stands in no plan."""
-        return self.now == self.planned and not request.signals
+    @property
+    def as_planned(self) -> bool:
+        """Whether what the plan says of these people still holds."""
+        return self.now == self.planned
 
     def others(self, request: PlanRequest) -> bool:
         """Whether other holders of these keys must be asked for."""
@@ -107,7 +108,7 @@ def _basis(rows: pa.Table) -> Basis:
 
 def _statement(reader: Reader, request: PlanRequest, which: str, stretch: _Stretch, *, leave_out: bool) -> str:
     said = [*(f"f.{quoted(column)}" for _, column in request.fields), *signals_of(request, "p.pid")]
-    found = _AS_PLANNED if stretch.as_planned(request) else _anew(reader, request, which, stretch)
+    found = _AS_PLANNED if stretch.as_planned else _anew(reader, request, which, stretch)
     fields = "".join(f", {one}" for one in said)
     return _PEOPLE.format(which=which, fields=fields, unfinished=f"AND {_UNFINISHED}" if leave_out else "", **found)
 

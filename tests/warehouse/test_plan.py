@@ -115,6 +115,23 @@ def test_a_withdrawal_or_an_erasure_in_mid_run_is_seen_at_the_next_reading(engin
     assert [(one.allowed, one.reason) for one in rows] == [(True, ""), (False, "NO_CONSENT"), (False, "")]
 
 
+def test_a_withdrawal_between_the_look_at_a_stretch_and_its_reading_is_seen(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town(engine, "a@x", "b@x")
+    make_plan(engine, ASKED)
+    read = engine.query
+
+    def withdrawn_meanwhile(*asked: Any) -> Any:
+        monkeypatch.setattr(engine, "query", read)
+        town(engine, "a@x", "b@x", denied={2})
+        return read(*asked)
+
+    monkeypatch.setattr(engine, "query", withdrawn_meanwhile)
+    rows = read_people(engine, ASKED, 0, 10).rows
+    assert [(one.allowed, one.reason) for one in rows] == [(True, ""), (False, "NO_CONSENT")]
+
+
 def test_the_payload_is_todays_and_so_is_its_fingerprint(engine: Any) -> None:
     world = town(engine, "a@x")
     make_plan(engine, ASKED)
