@@ -10,6 +10,7 @@ has to be told to the others request by request.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -40,8 +41,9 @@ def next_place(scope: Scope, audience: str) -> str:
 async def lanes_with_work(now: datetime) -> list[str]:
     """The lanes, urgent first, of the runs that nobody works on. Looking for one that may be claimed takes many times
     as long, and almost always there is none, or none that is urgent."""
-    waiting = models.Run.filter(WORKED_ON, _unleased(now)).distinct().values_list("place", "destination_id")
-    lanes = {URGENT if erased_at or URGENT in str(place).split() else ORDINARY for place, erased_at in await waiting}
+    waiting = models.Run.filter(WORKED_ON, _unleased(now)).distinct()
+    places: Collection[Any] = await waiting.values_list("place", flat=True)
+    lanes = {URGENT if place in {URGENT, f"next {URGENT}"} else ORDINARY for place in places}
     return sorted(lanes, key=(URGENT, ORDINARY).index)
 
 

@@ -96,6 +96,12 @@ async def test_emptying_one_audience_goes_before_filling_the_next(store: Store, 
     assert await store.runs.claim("w2", NOON, LEASE) is None
 
 
+@pytest.mark.parametrize("name", ["urgent", "next urgent", "ordinary"])
+async def test_an_audience_is_emptied_whatever_its_name(store: Store, sync: Sync, name: str) -> None:
+    await store.runs.queue(sync.id, CHANGE, now=NOON, scope=Scope.EMPTY, audience=name)
+    assert (await claim(store)).run.audience == name
+
+
 async def test_withdrawals_run_beside_everything_else(store: Store, sync: Sync) -> None:
     await store.runs.queue(sync.id, MANUAL, now=NOON)
     await claim(store)
