@@ -184,10 +184,10 @@ def _reading(rows: pa.Table, request: PlanRequest, last: int) -> Reading:
     """Column by column, as people by the million are read: what a column holds is settled by its type."""
     positions, pids, ids, keys, planned, reasons, allowed, fingerprints = rows.columns[:_ABOUT]
     ops, called = _ops(planned), ids.to_pylist()
-    said = rows.columns[_ABOUT:-5]
+    said = rows.columns[_ABOUT:-_BEHIND]
     fields = _fields(_spelled(list(map(_sendable, said[: len(request.fields)])), request), request, ops)
     signals = _signals([column.to_pylist() for column in said[len(request.fields) :]], request, ops)
-    until, foreseen = rows.columns[-5:-3]
+    until, foreseen, *_ = rows.columns[-_BEHIND:]
     return Reading(
         as_of=_basis(rows)[:2],
         last=last,
@@ -226,8 +226,8 @@ class Unread(Sequence[Any]):
         return self._column.to_pylist()  # type: ignore[no-any-return]
 
 
-# How many columns come before the fields, which may be called like one of them.
-_ABOUT = 8
+# How many columns come before the fields and behind them, which may be called like one of them.
+_ABOUT, _BEHIND = 8, 5
 _OPS = {op.value: op for op in Op}
 
 
