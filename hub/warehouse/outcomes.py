@@ -73,7 +73,7 @@ def append_outcomes(engine: Engine, run: int, verdicts: Sequence[Verdict], at: d
     if not told:
         return
     with engine.write() as tx:
-        # Nothing else is ever said of those who were taken as planned, so it is no matter which lines come first.
+        # Nothing else is said in one commit of those taken as planned, so it is no matter which lines come first.
         if taken := [verdict for verdict, as_planned in told if as_planned]:
             _take(tx, run, taken, at)
         if singly := [verdict for verdict, as_planned in told if not as_planned]:
